@@ -1,0 +1,1 @@
+"""Jobs: one a file, a frozen configuration and a main."""

@@ -1,0 +1,1 @@
+"""Radio maps and scenes as files that other tools open."""

@@ -1,0 +1,1 @@
+"""An area on Earth to a scene."""

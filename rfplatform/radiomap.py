@@ -1,0 +1,272 @@
+"""Sectors, grids and radio maps: the currency that every solver pays in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rfplatform.errors import InputError
+from rfplatform.frame import Frame
+from rfplatform.scene import Scene
+from rfplatform.units import FloatArray, db_to_linear, linear_to_db, thermal_noise_dbm
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Sector:
+    """One antenna of a site, placed in a scene's local metres.
+
+    Attributes
+    ----------
+    site, name : str
+        The site's name, and the sector's within it.
+    x_m, y_m, z_m : float
+        The antenna's phase centre in local metres; z is above ground.
+    azimuth_deg : float
+        Boresight, clockwise from grid north.
+    downtilt_deg : float
+        Boresight below the horizon, positive downwards.
+    power_dbm : float
+        Power into the antenna, over the whole bandwidth.
+    frequency_hz, bandwidth_hz : float
+        Carrier and bandwidth.
+    antenna : str
+        A name of `rfplatform.catalog.ANTENNAS`.
+    mount : str
+        What the height in the site list was measured from: "ground" or "roof".
+    """
+
+    site: str
+    name: str
+    x_m: float
+    y_m: float
+    z_m: float
+    azimuth_deg: float = 0.0
+    downtilt_deg: float = 0.0
+    power_dbm: float = 43.0
+    frequency_hz: float = 3.5e9
+    bandwidth_hz: float = 20e6
+    antenna: str = "isotropic"
+    mount: Literal["ground", "roof"] = "ground"
+
+    @property
+    def label(self) -> str:
+        """Unique name: "site/sector"."""
+        return f"{self.site}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid of square cells at one height above ground; row 0 is south.
+
+    Attributes
+    ----------
+    frame : Frame
+        The local metres, with their CRS.
+    west_m, south_m : float
+        South-west corner in local metres.
+    resolution_m : float
+        Edge of a cell.
+    num_x, num_y : int
+        Cells to the east and to the north.
+    receiver_height_m : float
+        Height of the receivers above ground.
+    """
+
+    frame: Frame
+    west_m: float
+    south_m: float
+    resolution_m: float
+    num_x: int
+    num_y: int
+    receiver_height_m: float = 1.5
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(num_y, num_x)."""
+        return self.num_y, self.num_x
+
+    @property
+    def east_m(self) -> float:
+        """East border in local metres."""
+        return self.west_m + self.num_x * self.resolution_m
+
+    @property
+    def north_m(self) -> float:
+        """North border in local metres."""
+        return self.south_m + self.num_y * self.resolution_m
+
+    def x_m(self) -> FloatArray:
+        """Local x of the cells' centres, [num_x]."""
+        return self.west_m + (np.arange(self.num_x) + 0.5) * self.resolution_m
+
+    def y_m(self) -> FloatArray:
+        """Local y of the cells' centres, [num_y]."""
+        return self.south_m + (np.arange(self.num_y) + 0.5) * self.resolution_m
+
+    def easting_m(self) -> FloatArray:
+        """Eastings of the cells' centres in the projected CRS, [num_x]."""
+        return self.x_m() + self.frame.origin_easting_m
+
+    def northing_m(self) -> FloatArray:
+        """Northings of the cells' centres in the projected CRS, [num_y]."""
+        return self.y_m() + self.frame.origin_northing_m
+
+    @classmethod
+    def covering(
+        cls,
+        bounds_m: tuple[float, float, float, float],
+        frame: Frame,
+        resolution_m: float,
+        receiver_height_m: float = 1.5,
+    ) -> Grid:
+        """The smallest grid over local bounds whose lines are whole multiples of the resolution.
+
+        The multiples are counted in the projected CRS, so that the grids of neighbouring areas
+        fall on each other.
+
+        Parameters
+        ----------
+        bounds_m : tuple of float
+            West, south, east, north in local metres.
+        frame : Frame
+        resolution_m, receiver_height_m : float
+        """
+        if not (np.isfinite(resolution_m) and resolution_m > 0):
+            raise InputError(f"resolution {resolution_m} m: must be a positive number of metres")
+        if not (np.isfinite(receiver_height_m) and receiver_height_m > 0):
+            raise InputError(f"receiver height {receiver_height_m} m: must be a positive number")
+        west, south, east, north = bounds_m
+        e0, n0 = frame.origin_easting_m, frame.origin_northing_m
+        # A millionth of a cell of slack: bounds on a line must not gain a column by rounding.
+        i_west = int(np.floor((west + e0) / resolution_m + 1e-6))
+        i_south = int(np.floor((south + n0) / resolution_m + 1e-6))
+        i_east = int(np.ceil((east + e0) / resolution_m - 1e-6))
+        i_north = int(np.ceil((north + n0) / resolution_m - 1e-6))
+        return cls(
+            frame,
+            i_west * resolution_m - e0,
+            i_south * resolution_m - n0,
+            resolution_m,
+            max(1, i_east - i_west),
+            max(1, i_north - i_south),
+            receiver_height_m,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RadioMap:
+    """What every solver returns: the path gain of every sector at every cell.
+
+    Attributes
+    ----------
+    grid : Grid
+    sectors : tuple of Sector
+    path_gain_db : ndarray, [num_sectors, num_y, num_x], float32
+        Received over transmitted power for an isotropic receiver, the transmitting antenna's
+        gain included, averaged over the cell in linear power. -inf: no path was found.
+    standard_error_db : ndarray or None, the same shape, float32
+        One standard deviation of the solver's own error: Monte Carlo or predictive spread.
+        NaN where there is no path. None: the solver is deterministic.
+    outdoor : ndarray, [num_y, num_x], bool
+        Cells whose centre lies outside every building.
+    los : ndarray or None, [num_sectors, num_y, num_x], bool
+        Whether the sector sees the cell.
+    raw_path_gain_db : ndarray or None, [num_sectors, num_y, num_x], float32
+        The estimate before the reconstruction filter, where one was used.
+    attrs : mapping
+        How it was made: solver, rays, noise reached, interrupted ... Plain JSON values.
+    """
+
+    grid: Grid
+    sectors: tuple[Sector, ...]
+    path_gain_db: FloatArray
+    standard_error_db: FloatArray | None
+    outdoor: BoolArray
+    los: BoolArray | None = None
+    raw_path_gain_db: FloatArray | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.sectors), *self.grid.shape)
+        for name in ("path_gain_db", "standard_error_db", "los", "raw_path_gain_db"):
+            layer = getattr(self, name)
+            if layer is not None and layer.shape != shape:
+                raise ValueError(f"{name} has shape {layer.shape}, expected {shape}")
+        if self.outdoor.shape != self.grid.shape:
+            raise ValueError(f"outdoor has shape {self.outdoor.shape}, expected {self.grid.shape}")
+        labels = [s.label for s in self.sectors]
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"sector labels are not unique: {labels}")
+
+    def rss_dbm(self) -> FloatArray:
+        """Received signal strength over the sector's bandwidth, [num_sectors, num_y, num_x]."""
+        power_dbm = np.array([s.power_dbm for s in self.sectors], dtype=np.float32)
+        return self.path_gain_db + power_dbm[:, None, None]
+
+    def best_sector(self) -> npt.NDArray[np.int16]:
+        """Index of the sector with the highest RSS, [num_y, num_x]; -1 where none has a path."""
+        rss = self.rss_dbm()
+        best = np.argmax(rss, axis=0).astype(np.int16)
+        best[~np.isfinite(rss.max(axis=0))] = -1
+        return best
+
+    def best_rss_dbm(self) -> FloatArray:
+        """RSS of the best sector, [num_y, num_x]; -inf where none has a path."""
+        return np.asarray(self.rss_dbm().max(axis=0))
+
+    def sinr_db(self, noise_dbm: npt.ArrayLike | None = None) -> FloatArray:
+        """Signal to interference and noise of the best sector at full load, [num_y, num_x].
+
+        Only sectors whose bands overlap the best sector's interfere, with the share of their
+        power (taken as flat over their band) that falls into it.
+
+        Parameters
+        ----------
+        noise_dbm : float or array_like of [num_sectors], optional
+            Noise power in each sector's band. By default thermal noise at 290 K with a noise
+            figure of 7 dB.
+
+        Returns
+        -------
+        ndarray
+            -inf where no sector has a path.
+        """
+        if noise_dbm is None:
+            noise_dbm = thermal_noise_dbm([s.bandwidth_hz for s in self.sectors], 7.0)
+        noise_mw = np.broadcast_to(db_to_linear(noise_dbm), (len(self.sectors),))
+        rss_mw = db_to_linear(self.rss_dbm().astype(np.float64))
+        overlap = band_overlap(self.sectors)
+        # [num_sectors, num_y, num_x]: what arrives in each sector's band, its own power excluded.
+        interference_mw = np.tensordot(overlap - np.eye(len(self.sectors)), rss_mw, axes=1)
+        sinr_db = linear_to_db(rss_mw / (interference_mw + noise_mw[:, None, None]))
+        best = self.best_sector()
+        served = np.take_along_axis(sinr_db, np.maximum(best, 0)[None], axis=0)[0]
+        return np.where(best < 0, -np.inf, served).astype(np.float32)
+
+    def to_xarray(self, noise_figure_db: float = 7.0) -> xr.Dataset:
+        """The map and its layers as a CF-1.11 dataset with dims (sector, y, x) and its CRS."""
+        raise NotImplementedError
+
+
+def band_overlap(sectors: Sequence[Sector]) -> FloatArray:
+    """Share of the power of sector j that falls into the band of sector i, [i, j], 1 for i = j."""
+    frequency = np.array([s.frequency_hz for s in sectors], dtype=float)
+    bandwidth = np.array([s.bandwidth_hz for s in sectors], dtype=float)
+    low, high = frequency - bandwidth / 2, frequency + bandwidth / 2
+    shared_hz = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+    return np.asarray(np.clip(shared_hz / bandwidth, 0.0, 1.0))
+
+
+class RadioMapSolver(Protocol):
+    """Any way to make a radio map: closed form, ray tracing or a network."""
+
+    def __call__(self, scene: Scene, sectors: Sequence[Sector], grid: Grid) -> RadioMap: ...

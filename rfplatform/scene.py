@@ -1,0 +1,150 @@
+"""A place on Earth as the solvers see it: an area, its buildings, and the frame they lie in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rfplatform.errors import InputError
+from rfplatform.frame import Frame, utm_crs
+
+if TYPE_CHECKING:
+    from shapely import Polygon
+
+HeightSource = Literal["height", "levels", "neighbours", "default"]
+"""Where a building's height comes from, the most trustworthy first."""
+
+HEIGHT_SOURCES: tuple[HeightSource, ...] = ("height", "levels", "neighbours", "default")
+
+
+@dataclass(frozen=True)
+class Area:
+    """A box on Earth in WGS 84, longitude before latitude.
+
+    Raises
+    ------
+    InputError
+        If the box is empty, out of range or crosses the antimeridian.
+    """
+
+    name: str
+    west_deg: float
+    south_deg: float
+    east_deg: float
+    north_deg: float
+
+    def __post_init__(self) -> None:
+        box = f"{self.west_deg},{self.south_deg},{self.east_deg},{self.north_deg}"
+        if not np.all(np.isfinite(self.bounds_deg)):
+            raise InputError(f"area {box}: every bound must be a number (W,S,E,N in degrees)")
+        if not (-180 <= self.west_deg <= 180 and -180 <= self.east_deg <= 180):
+            raise InputError(f"area {box}: longitudes must lie in -180..180 (W,S,E,N)")
+        if not (-80 <= self.south_deg <= 84 and -80 <= self.north_deg <= 84):
+            raise InputError(
+                f"area {box}: latitudes must lie in -80..84, where UTM is defined "
+                "(W,S,E,N: longitude before latitude)"
+            )
+        if self.west_deg >= self.east_deg or self.south_deg >= self.north_deg:
+            raise InputError(
+                f"area {box}: west must be less than east and south less than north (W,S,E,N)"
+            )
+
+    @property
+    def bounds_deg(self) -> tuple[float, float, float, float]:
+        """West, south, east, north."""
+        return self.west_deg, self.south_deg, self.east_deg, self.north_deg
+
+    @property
+    def center_deg(self) -> tuple[float, float]:
+        """Longitude and latitude of the centre."""
+        return (self.west_deg + self.east_deg) / 2, (self.south_deg + self.north_deg) / 2
+
+    def contains(self, lon_deg: float, lat_deg: float) -> bool:
+        """Whether a point lies in the box, its border included."""
+        return (
+            self.west_deg <= lon_deg <= self.east_deg
+            and self.south_deg <= lat_deg <= self.north_deg
+        )
+
+    def frame(self) -> Frame:
+        """The UTM frame around the box's centre, its origin rounded to whole metres."""
+        from pyproj import Transformer
+
+        crs = utm_crs(*self.center_deg)
+        easting, northing = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(
+            *self.center_deg
+        )
+        return Frame(crs, float(round(easting)), float(round(northing)))
+
+    def bounds_m(self, frame: Frame) -> tuple[float, float, float, float]:
+        """West, south, east, north of the box in local metres (of its 4 x 33 border points)."""
+        t = np.linspace(0.0, 1.0, 33)
+        lon = self.west_deg + t * (self.east_deg - self.west_deg)
+        lat = self.south_deg + t * (self.north_deg - self.south_deg)
+        x, y = frame.from_lonlat(
+            np.concatenate([lon, lon, np.full_like(t, lon[0]), np.full_like(t, lon[-1])]),
+            np.concatenate([np.full_like(t, lat[0]), np.full_like(t, lat[-1]), lat, lat]),
+        )
+        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+@dataclass(frozen=True, eq=False)
+class Building:
+    """A prism: a footprint extruded from its base to its top.
+
+    Attributes
+    ----------
+    footprint : shapely.Polygon
+        Valid, in local metres; its holes are courtyards.
+    base_m, top_m : float
+        Heights above ground; the base is above 0 for parts that hang (``min_height``).
+    height_source : str
+        One of `HEIGHT_SOURCES`.
+    material : str
+        An ITU-R P.2040 material of walls and roof ("concrete", "brick", ...).
+    osm_id : str
+        Where it came from: "way/123", "relation/45", or the row of a footprint file.
+    """
+
+    footprint: Polygon
+    base_m: float
+    top_m: float
+    height_source: HeightSource
+    material: str
+    osm_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Buildings on flat ground.
+
+    Attributes
+    ----------
+    area : Area
+        What was asked for. Buildings that its border cuts are kept whole.
+    frame : Frame
+        The local metres that everything is in.
+    buildings : tuple of Building
+    ground_material : str
+        An ITU-R P.2040 material.
+    attribution : str
+        What every picture and file made from this scene must carry.
+    counts : mapping of str to int
+        What happened on the way here: footprints repaired, skipped, split ...
+    """
+
+    area: Area
+    frame: Frame
+    buildings: tuple[Building, ...]
+    ground_material: str = "medium_dry_ground"
+    attribution: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def height_sources(self) -> dict[str, int]:
+        """How many buildings took their height from each source, zeros included."""
+        found = Counter(b.height_source for b in self.buildings)
+        return {source: found[source] for source in HEIGHT_SOURCES}
