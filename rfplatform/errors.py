@@ -13,5 +13,5 @@ class WorkerError(RfplatformError):
     """A worker process died or failed; the message carries its last words. Exit code 3."""
 
 
-class EnvironmentProblem(RfplatformError):
+class MissingError(RfplatformError):
     """Something that the machine lacks (a library, the network). Exit code 4."""

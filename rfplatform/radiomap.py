@@ -215,9 +215,8 @@ class RadioMap:
     def best_sector(self) -> npt.NDArray[np.int16]:
         """Index of the sector with the highest RSS, [num_y, num_x]; -1 where none has a path."""
         rss = self.rss_dbm()
-        best = np.argmax(rss, axis=0).astype(np.int16)
-        best[~np.isfinite(rss.max(axis=0))] = -1
-        return best
+        lit = np.isfinite(rss.max(axis=0))
+        return np.where(lit, np.argmax(rss, axis=0), -1).astype(np.int16)
 
     def best_rss_dbm(self) -> FloatArray:
         """RSS of the best sector, [num_y, num_x]; -inf where none has a path."""

@@ -12,13 +12,13 @@ FloatArray = npt.NDArray[np.floating]
 
 def db_to_linear(value_db: npt.ArrayLike) -> FloatArray:
     """Power ratio of a level in dB; -inf dB is 0."""
-    return np.power(10.0, np.asarray(value_db) / 10.0)
+    return np.asarray(np.power(10.0, np.asarray(value_db) / 10.0))
 
 
 def linear_to_db(ratio: npt.ArrayLike) -> FloatArray:
     """Level in dB of a power ratio; 0 is -inf dB, without a warning."""
     with np.errstate(divide="ignore"):
-        return 10.0 * np.log10(np.asarray(ratio))
+        return np.asarray(10.0 * np.log10(np.asarray(ratio)))
 
 
 def dbm_to_w(power_dbm: npt.ArrayLike) -> FloatArray:
