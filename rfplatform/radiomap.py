@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from rfplatform import __version__
 from rfplatform.errors import InputError
 from rfplatform.frame import Frame
 from rfplatform.scene import Scene
@@ -252,8 +254,150 @@ class RadioMap:
         return np.where(best < 0, -np.inf, served).astype(np.float32)
 
     def to_xarray(self, noise_figure_db: float = 7.0) -> xr.Dataset:
-        """The map and its layers as a CF-1.11 dataset with dims (sector, y, x) and its CRS."""
-        raise NotImplementedError
+        """The map and its layers as a CF-1.11 dataset with dims (sector, y, x) and its CRS.
+
+        Parameters
+        ----------
+        noise_figure_db : float
+            Of the receivers, for the SINR over thermal noise at 290 K.
+
+        Returns
+        -------
+        xarray.Dataset
+            Coordinates: the sectors' labels and properties, and the eastings and northings of
+            the cells' centres (y ascends: row 0 is south). Variables: ``path_gain_db``,
+            ``rss_dbm``, ``best_sector``, ``best_rss_dbm``, ``sinr_db``, ``outdoor`` and, where
+            the map has them, ``standard_error_db``, ``los``, ``raw_path_gain_db``. A level
+            without a path is NaN. `attrs` are global attributes, the nested ones as JSON; the
+            attribute ``radio_map`` is JSON that holds the grid and all of `attrs` exactly.
+        """
+        import rioxarray  # noqa: F401  (registers the .rio accessor)
+        import xarray as xr
+        from rasterio import Affine
+
+        grid, frame, sectors = self.grid, self.grid.frame, self.sectors
+        layer, raster = ("sector", "y", "x"), ("y", "x")
+
+        def level(
+            dims: tuple[str, ...], values: FloatArray, units: str, name: str, **attrs: str
+        ) -> xr.Variable:
+            # NaN is what xarray, QGIS and GDAL take as missing; -inf would spoil their statistics.
+            known = np.where(np.isneginf(values), np.nan, values).astype(np.float32)
+            return xr.Variable(dims, known, {"units": units, "long_name": name, **attrs})
+
+        def flag(dims: tuple[str, ...], values: BoolArray, name: str, meanings: str) -> xr.Variable:
+            flags = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": meanings}
+            return xr.Variable(dims, values.astype(bool), {"long_name": name, **flags})
+
+        def column(values: Sequence[Any] | FloatArray, name: str, **attrs: str) -> xr.Variable:
+            return xr.Variable("sector", np.asarray(values), {"long_name": name, **attrs})
+
+        lon, lat = frame.to_lonlat([s.x_m for s in sectors], [s.y_m for s in sectors])
+        coords = {
+            "sector": column([s.label for s in sectors], "sector, as site/sector"),
+            "y": xr.Variable("y", grid.northing_m()),
+            "x": xr.Variable("x", grid.easting_m()),
+            "site": column([s.site for s in sectors], "site"),
+            "lon_deg": column(
+                lon, "longitude of the antenna", units="degrees_east", standard_name="longitude"
+            ),
+            "lat_deg": column(
+                lat, "latitude of the antenna", units="degrees_north", standard_name="latitude"
+            ),
+            "local_x_m": column([s.x_m for s in sectors], "local x of the antenna", units="m"),
+            "local_y_m": column([s.y_m for s in sectors], "local y of the antenna", units="m"),
+            "height_m": column(
+                [s.z_m for s in sectors], "height of the antenna above ground", units="m"
+            ),
+            "azimuth_deg": column(
+                [s.azimuth_deg for s in sectors], "azimuth from grid north", units="degree"
+            ),
+            "downtilt_deg": column(
+                [s.downtilt_deg for s in sectors], "tilt below the horizon", units="degree"
+            ),
+            "power_dbm": column([s.power_dbm for s in sectors], "power into antenna", units="dBm"),
+            "frequency_hz": column([s.frequency_hz for s in sectors], "carrier", units="Hz"),
+            "bandwidth_hz": column([s.bandwidth_hz for s in sectors], "bandwidth", units="Hz"),
+            "antenna": column([s.antenna for s in sectors], "antenna"),
+            "mount": column([s.mount for s in sectors], "what the listed height is measured from"),
+        }
+        noise_dbm = thermal_noise_dbm([s.bandwidth_hz for s in sectors], noise_figure_db)
+        # CF flag meanings are words of letters, digits and _-.+@ (section 3.5).
+        words = [
+            "".join(c if c.isascii() and (c.isalnum() or c in "_-.+@") else "_" for c in s.label)
+            for s in sectors
+        ]
+        variables = {
+            "path_gain_db": level(
+                layer,
+                self.path_gain_db,
+                "dB",
+                "path gain",
+                comment="antenna gain included, mean over the cell in linear power",
+            ),
+            "rss_dbm": level(layer, self.rss_dbm(), "dBm", "received signal strength"),
+            "best_sector": xr.Variable(
+                raster,
+                self.best_sector(),
+                {
+                    "long_name": "index of the sector with the highest RSS",
+                    "flag_values": np.arange(-1, len(sectors), dtype=np.int16),
+                    "flag_meanings": " ".join(["no_path", *words]),
+                },
+            ),
+            "best_rss_dbm": level(raster, self.best_rss_dbm(), "dBm", "RSS of the best sector"),
+            "sinr_db": level(
+                raster,
+                self.sinr_db(noise_dbm),
+                "dB",
+                "SINR of the best sector at full load",
+                comment=f"thermal noise at 290 K, noise figure {noise_figure_db:g} dB",
+            ),
+            "outdoor": flag(raster, self.outdoor, "outside every building", "indoor outdoor"),
+        }
+        if self.standard_error_db is not None:
+            variables["standard_error_db"] = level(
+                layer, self.standard_error_db, "dB", "standard error of the path gain"
+            )
+            variables["path_gain_db"].attrs["ancillary_variables"] = "standard_error_db"
+        if self.los is not None:
+            variables["los"] = flag(
+                layer, self.los, "line of sight to the sector", "obstructed line_of_sight"
+            )
+        if self.raw_path_gain_db is not None:
+            variables["raw_path_gain_db"] = level(
+                layer, self.raw_path_gain_db, "dB", "path gain before the reconstruction filter"
+            )
+        exact = {"grid": asdict(grid), "attrs": dict(self.attrs)}
+        attrs = {
+            key: value
+            if isinstance(value, str | int | float) and not isinstance(value, bool)
+            else json.dumps(value, ensure_ascii=False)
+            for key, value in self.attrs.items()
+        }
+        attrs |= {
+            "Conventions": "CF-1.11",
+            "title": str(self.attrs.get("title", "Radio map")),
+            "source": f"rfplatform {__version__}",
+            "receiver_height_m": grid.receiver_height_m,
+            "radio_map": json.dumps(exact, ensure_ascii=False),
+        }
+        dataset = xr.Dataset(variables, coords, attrs)
+        corner_e, corner_n = grid.easting_m()[0], grid.northing_m()[0]
+        half = grid.resolution_m / 2
+        # Written out, since a single row or column does not tell its own resolution.
+        transform = Affine(
+            grid.resolution_m, 0.0, corner_e - half, 0.0, grid.resolution_m, corner_n - half
+        )
+        located: xr.Dataset = (
+            dataset.rio.set_spatial_dims("x", "y")
+            .rio.write_crs(frame.crs)
+            .rio.write_coordinate_system()
+            .rio.write_transform(transform)
+        )
+        for name in located.coords:
+            located[name].encoding["_FillValue"] = None  # CF: coordinates are never missing.
+        return located
 
 
 def band_overlap(sectors: Sequence[Sector]) -> FloatArray:

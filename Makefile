@@ -1,0 +1,44 @@
+# Two commands do all the set-up: make demo, make test. `make` alone lists the others.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test env llvm lint bench clean
+.SUFFIXES:
+
+BIN := .venv/bin
+SYNCED := .venv/.synced
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: llvm ## Map central Helsinki: out/helsinki/radio_map.png
+	$(BIN)/rfplatform map helsinki --out out/helsinki --overwrite
+
+test: llvm ## Lint and run the whole test suite (ARGS="-k name" for a part of it)
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=1; \
+	$(BIN)/pytest $(ARGS) || status=1; \
+	exit $$status
+
+env: $(SYNCED) ## Make the environment .venv from uv.lock (PYTHON=... for another Python)
+
+$(SYNCED): pyproject.toml uv.lock
+	@PYTHON="$(PYTHON)" sh tools/env.sh
+	@touch $@
+
+llvm: env ## Find a libLLVM for ray tracing, or install it (without root: unpack it)
+	@$(BIN)/python tools/install_libllvm.py
+
+lint: env ## ruff, mypy and import-linter
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/lint-imports || status=1; \
+	exit $$status
+
+bench: llvm ## Run every benchmark beside its baseline
+	$(BIN)/rfplatform bench
+
+clean: ## Remove caches, builds and out/; the environment stays (rm -r .venv)
+	rm -rf build dist out .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

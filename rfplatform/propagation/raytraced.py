@@ -1,0 +1,623 @@
+"""Ray-traced radio maps with Sionna RT: the only file that knows it.
+
+The top half runs in the caller and never imports Sionna; the bottom half is the worker process,
+started as ``python -m rfplatform.propagation.raytraced``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rfplatform.antennas import antenna, sector_gain_dbi, sector_orientation_rad
+from rfplatform.errors import InputError
+from rfplatform.propagation.montecarlo import MIN_BATCHES, RunningMean, batch_rays
+from rfplatform.propagation.worker import Arrays, Worker, serve
+from rfplatform.radiomap import Grid, RadioMap, RadioMapSolver, Sector
+from rfplatform.scene import Scene
+from rfplatform.units import FloatArray, db_to_linear, linear_to_db, wavelength_m
+
+SUBCELLS = 4
+"""Line of sight is evaluated at SUBCELLS x SUBCELLS points of every cell."""
+
+NEAR_CELLS = 16
+"""Within so many cells of the antenna its free-space gain is averaged over those points too."""
+
+MAX_SAMPLES_PER_LAUNCH = 40_000_000
+"""Rays of all sectors of one launch; what bounds the worker's memory."""
+
+
+@dataclass(frozen=True)
+class TraceProgress:
+    """Where a trace stands, after every launch.
+
+    Attributes
+    ----------
+    rays, rays_budget : int
+        Over all sectors.
+    batches, num_batches : int
+        Batches that every sector has finished, and the most there will be.
+    noise_db : float
+        Median standard error over outdoor cells with a path; NaN before it is known.
+    elapsed_s : float
+        Since the first ray.
+    """
+
+    rays: int
+    rays_budget: int
+    batches: int
+    num_batches: int
+    noise_db: float
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class RayTraced:
+    """Ray tracing with Sionna RT, until a stated noise is reached.
+
+    Line of sight is evaluated exactly (antenna gain and free-space loss at the points of a cell
+    that see the antenna); everything else is traced in batches on different launch lattices, from
+    whose spread the standard error comes.
+
+    Attributes
+    ----------
+    max_depth : int
+        Most reflections of a path.
+    rays_per_sector : int
+        Budget; the trace stops earlier when the noise is reached.
+    target_noise_db : float
+        Median standard error over outdoor cells with a path at which to stop; 0 never stops.
+    seed : int
+        Decides the order of the lattices and the samples on diffracting edges.
+    diffraction, diffuse_reflection, refraction : bool
+        First-order diffraction; scattering; paths through walls (into and out of buildings).
+    reconstruct : bool
+        Whether to pass the traced part through the reconstruction filter.
+    """
+
+    max_depth: int = 8
+    rays_per_sector: int = 20_000_000
+    target_noise_db: float = 1.0
+    seed: int = 1
+    diffraction: bool = True
+    diffuse_reflection: bool = False
+    refraction: bool = False
+    reconstruct: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_depth <= 64:
+            raise InputError(f"max depth {self.max_depth}: must lie in 0..64")
+        if not 1 <= self.rays_per_sector <= 10**12:
+            raise InputError(f"rays {self.rays_per_sector}: must lie in 1..1e12")
+        if not (np.isfinite(self.target_noise_db) and self.target_noise_db >= 0):
+            raise InputError(f"target noise {self.target_noise_db} dB: must be 0 or more")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"seed {self.seed}: must lie in 0..2147483647")
+
+    def load(self, progress: Callable[[TraceProgress], None] | None = None) -> RadioMapSolver:
+        """The solver; `progress` is called after every launch."""
+
+        def solve(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> RadioMap:
+            with tracer(scene, sectors, grid, self) as trace:
+                return _solve(self, trace, scene, tuple(sectors), grid, progress)
+
+        return solve
+
+
+@dataclass(frozen=True, eq=False)
+class Tracer:
+    """An open worker with a scene loaded, and the groups that its sectors are traced in.
+
+    Sectors of one mast with one antenna and carrier are launched together: Sionna gives all
+    transmitters of a launch the same antenna, and shares its diffraction samples among the edges
+    that any of them sees.
+    """
+
+    worker: Worker
+    groups: tuple[tuple[int, ...], ...]
+
+    def line_of_sight(self) -> tuple[FloatArray, FloatArray]:
+        """Path gain (linear) and visible share of every cell, [num_sectors, num_y, num_x]."""
+        arrays = self.worker.ask("line_of_sight").arrays
+        return arrays["gain"], arrays["share"]
+
+    def trace(self, group: int, rays: int, seed: int, *, los: bool = False) -> FloatArray:
+        """One launch: path gain (linear) of a group's sectors, [in group, num_y, num_x]."""
+        reply = self.worker.ask("trace", group=group, rays=rays, seed=seed, los=los)
+        return reply.arrays["gain"]
+
+    def point_gains(self, points_m: npt.NDArray[np.floating]) -> FloatArray:
+        """Path gain (linear) by Sionna's exact path solver, [num_sectors, num_points]."""
+        points = np.asarray(points_m, dtype=float).tolist()
+        return self.worker.ask("point_gains", points_m=points).arrays["gain"]
+
+
+class tracer:  # noqa: N801  (a context manager, used like a function)
+    """Start a worker on a scene: ``with tracer(scene, sectors, grid, config) as trace``."""
+
+    def __init__(
+        self, scene: Scene, sectors: Sequence[Sector], grid: Grid, config: RayTraced
+    ) -> None:
+        from rfplatform.formats.mitsuba import write_scene
+
+        self._folder = tempfile.TemporaryDirectory(prefix="rfplatform-")
+        try:
+            write_scene(scene, Path(self._folder.name))
+            self._worker = Worker(__name__, environment())
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        self._request = {
+            "scene": str(Path(self._folder.name) / "shells.xml"),
+            "sectors": [asdict(s) for s in sectors],
+            "grid": {k: v for k, v in asdict(grid).items() if k != "frame"},
+            "config": asdict(config),
+        }
+        self._groups = tuple(trace_groups(sectors))
+
+    def __enter__(self) -> Tracer:
+        try:
+            self._worker.ask("open", groups=self._groups, **self._request)
+        except BaseException:
+            self.__exit__()
+            raise
+        return Tracer(self._worker, self._groups)
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+        self._folder.cleanup()
+
+
+def environment() -> dict[str, str]:
+    """Variables for a process that imports Sionna: which libLLVM, unless there is a GPU."""
+    import shutil
+
+    from rfplatform import libllvm
+    from rfplatform.errors import MissingError
+
+    try:
+        return libllvm.environment(libllvm.find())
+    except MissingError:
+        if shutil.which("nvidia-smi"):
+            return {}
+        raise
+
+
+def trace_groups(sectors: Sequence[Sector]) -> list[tuple[int, ...]]:
+    """Indices of the sectors that share a mast, an antenna and a carrier."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, s in enumerate(sectors):
+        key = (s.antenna, s.frequency_hz, s.x_m, s.y_m, s.z_m)
+        groups.setdefault(key, []).append(i)
+    return [tuple(members) for members in groups.values()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Estimate:
+    """What the batches so far say, in linear power, sectors in order."""
+
+    traced: FloatArray
+    reconstructed: FloatArray
+    error: FloatArray
+
+
+def _solve(
+    config: RayTraced,
+    trace: Tracer,
+    scene: Scene,
+    sectors: tuple[Sector, ...],
+    grid: Grid,
+    progress: Callable[[TraceProgress], None] | None,
+) -> RadioMap:
+    from rfplatform.rasterize import outdoor_mask, outdoor_share
+
+    started = time.monotonic()
+    outdoor = outdoor_mask(scene, grid)
+    lit = np.ones_like(outdoor) if config.refraction else outdoor
+    # A cell's mean is over its part outside buildings: a facade must not dim the street.
+    share = np.ones(grid.shape) if config.refraction else outdoor_share(scene, grid)
+    line_of_sight, visible = trace.line_of_sight()
+    line_of_sight = line_of_sight / share
+    los = (visible / share > 0.5) & outdoor
+
+    def estimate() -> _Estimate:
+        return _estimate(config, means, trace.groups, los, lit)
+
+    largest = max(len(g) for g in trace.groups)
+    batches = batch_rays(config.rays_per_sector, config.seed, MAX_SAMPLES_PER_LAUNCH // largest)
+    means = [RunningMean((len(g), *grid.shape)) for g in trace.groups]
+    noise_db, spent, stopped_by = float("nan"), 0, "rays"
+    first_ray = time.monotonic()
+    try:
+        for batch, rays in enumerate(batches, start=1):
+            for g, members in enumerate(trace.groups):
+                means[g].add(trace.trace(g, rays, config.seed + batch) / share, rays)
+                spent += rays * len(members)
+                if progress is not None:
+                    finished = batch - (g + 1 < len(trace.groups))
+                    elapsed_s = time.monotonic() - first_ray
+                    budget = config.rays_per_sector * len(sectors)
+                    progress(
+                        TraceProgress(spent, budget, finished, len(batches), noise_db, elapsed_s)
+                    )
+            if MIN_BATCHES <= batch < len(batches) and config.target_noise_db > 0:
+                now = estimate()
+                noise_db = _noise_db(now.error, line_of_sight + now.reconstructed, lit)
+                if noise_db <= config.target_noise_db:
+                    stopped_by = "noise"
+                    break
+    except KeyboardInterrupt:
+        if min(m.num_batches for m in means) == 0:
+            raise
+        stopped_by = "interrupted"
+
+    final = estimate()
+    total = line_of_sight + final.reconstructed
+    noise_db = _noise_db(final.error, total, lit)
+    seconds = time.monotonic() - first_ray
+    return RadioMap(
+        grid,
+        sectors,
+        path_gain_db=_in_db(total, lit),
+        standard_error_db=_relative_db(final.error, total, lit),
+        outdoor=outdoor,
+        los=los,
+        raw_path_gain_db=_in_db(line_of_sight + final.traced, lit) if config.reconstruct else None,
+        attrs={
+            "solver": "raytraced",
+            **asdict(config),
+            "batches": min(m.num_batches for m in means),
+            "rays_traced_per_sector": min(m.rays for m in means),
+            "noise_db": noise_db if np.isfinite(noise_db) else None,
+            "stopped_by": stopped_by,
+            "trace_s": round(time.monotonic() - started, 2),
+            "rays_per_s": round(spent / max(seconds, 1e-9)),
+        },
+    )
+
+
+def _estimate(
+    config: RayTraced,
+    means: Sequence[RunningMean],
+    groups: Sequence[tuple[int, ...]],
+    los: npt.NDArray[np.bool_],
+    lit: npt.NDArray[np.bool_],
+) -> _Estimate:
+    from rfplatform.propagation.reconstruction import reconstruct
+
+    order = np.argsort(np.concatenate([np.array(g) for g in groups]))
+    traced = np.concatenate([m.mean() for m in means])[order]
+    error = np.concatenate([m.standard_error() for m in means])[order]
+    if not config.reconstruct or min(m.num_batches for m in means) < 2:
+        return _Estimate(traced, traced, error)
+    smooth, error = reconstruct(traced, error, los, lit)
+    return _Estimate(traced, smooth, error)
+
+
+def _noise_db(error: FloatArray, total: FloatArray, lit: npt.NDArray[np.bool_]) -> float:
+    """Median standard error in dB over lit cells with a path, of all sectors together."""
+    reached = lit & (total > 0)
+    if not reached.any():
+        return float("nan")
+    return float(np.median(_decibels_of(error[reached] / total[reached])))
+
+
+def _decibels_of(relative_error: FloatArray) -> FloatArray:
+    """Standard deviation in dB of a level whose power has a relative standard error."""
+    return 10.0 / np.log(10.0) * relative_error
+
+
+def _in_db(power: FloatArray, lit: npt.NDArray[np.bool_]) -> FloatArray:
+    return linear_to_db(np.where(lit, power, 0.0)).astype(np.float32)
+
+
+def _relative_db(
+    error: FloatArray, total: FloatArray, lit: npt.NDArray[np.bool_]
+) -> FloatArray:
+    reached = lit & (total > 0)
+    relative = np.divide(error, total, out=np.full(total.shape, np.nan), where=reached)
+    return _decibels_of(relative).astype(np.float32)
+
+
+# ----------------------------------------------------------------------------------------------
+# The worker process. Nothing below runs in the caller.
+# ----------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Session:
+    """What the worker holds between requests."""
+
+    scene: Any = None
+    sectors: list[Sector] = field(default_factory=list)
+    groups: list[list[int]] = field(default_factory=list)
+    grid: dict[str, Any] = field(default_factory=dict)
+    config: RayTraced = field(default_factory=RayTraced)
+    active_group: int | None = None
+
+
+def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
+    session = _Session()
+
+    def open_scene(
+        scene: str,
+        sectors: list[dict[str, Any]],
+        groups: list[list[int]],
+        grid: dict[str, Any],
+        config: dict[str, Any],
+    ) -> tuple[dict[str, Any], Arrays]:
+        import mitsuba
+        import sionna.rt as rt
+
+        session.scene = rt.load_scene(scene, merge_shapes=False)
+        session.sectors = [Sector(**s) for s in sectors]
+        session.groups, session.grid = groups, grid
+        session.config, session.active_group = RayTraced(**config), None
+        for material in session.scene.radio_materials.values():
+            _extend_frequency_range(material)
+        return {"variant": mitsuba.variant()}, {}
+
+    def line_of_sight() -> tuple[dict[str, Any], Arrays]:
+        gain, share = _line_of_sight(session)
+        return {}, {"gain": gain, "share": share}
+
+    def trace(group: int, rays: int, seed: int, los: bool) -> tuple[dict[str, Any], Arrays]:
+        return {}, {"gain": _trace(session, group, rays, seed, los)}
+
+    def point_gains(points_m: list[list[float]]) -> tuple[dict[str, Any], Arrays]:
+        return {}, {"gain": _point_gains(session, np.array(points_m))}
+
+    return {
+        "open": open_scene,
+        "line_of_sight": line_of_sight,
+        "trace": trace,
+        "point_gains": point_gains,
+    }
+
+
+def _extend_frequency_range(material: Any) -> None:
+    """Let a P.2040 material be used outside its table's range, by the nearest range's formula.
+
+    Ground is tabulated from 1 to 10 GHz and concrete from 1 to 100 GHz only (ITU-R P.2040-3,
+    Table 3); bare Sionna refuses a 700 MHz carrier, or any at 28 GHz that meets the ground.
+    """
+    from sionna.rt.radio_materials.itu import ITU_MATERIALS_PROPERTIES
+
+    ranges = ITU_MATERIALS_PROPERTIES[material.itu_type]
+
+    def properties(frequency_hz: Any) -> tuple[Any, Any]:
+        import mitsuba as mi
+
+        f_ghz = float(frequency_hz[0]) / 1e9
+        nearest = min(ranges, key=lambda r: max(r[0] / f_ghz, f_ghz / r[1], 1.0))
+        a, b, c, d = ranges[nearest]
+        return mi.Float(a * f_ghz**b), mi.Float(c * f_ghz**d)
+
+    material.frequency_update_callback = properties
+
+
+def _activate(session: _Session, group: int) -> list[Sector]:
+    """Give the scene the carrier, the antenna and the transmitters of a group."""
+    import sionna.rt as rt
+
+    sectors = [session.sectors[i] for i in session.groups[group]]
+    if session.active_group == group:
+        return sectors
+    scene = session.scene
+    for name in list(scene.transmitters):
+        scene.remove(name)
+    scene.frequency = sectors[0].frequency_hz
+    scene.tx_array = scene.rx_array = _array(sectors[0].antenna)
+    for i, s in enumerate(sectors):
+        orientation = list(sector_orientation_rad(s.azimuth_deg, s.downtilt_deg))
+        scene.add(
+            rt.Transmitter(f"sector-{i}", position=[s.x_m, s.y_m, s.z_m], orientation=orientation)
+        )
+    session.active_group = group
+    return sectors
+
+
+def _array(antenna_name: str) -> Any:
+    """One element with our pattern of that name, vertically polarized."""
+    import sionna.rt as rt
+
+    sionna_name = {"isotropic": "iso", "dipole": "hw_dipole", "tr38901": "tr38901"}[antenna_name]
+    return rt.PlanarArray(
+        num_rows=1,
+        num_cols=1,
+        vertical_spacing=0.5,
+        horizontal_spacing=0.5,
+        pattern=sionna_name,
+        polarization="V",
+    )
+
+
+def _plane(session: _Session) -> dict[str, Any]:
+    g = session.grid
+    width_m, depth_m = g["num_x"] * g["resolution_m"], g["num_y"] * g["resolution_m"]
+    center = [g["west_m"] + width_m / 2, g["south_m"] + depth_m / 2, g["receiver_height_m"]]
+    # A millimetre less, so that rounding in float32 never adds a row.
+    return {
+        "center": center,
+        "orientation": [0.0, 0.0, 0.0],
+        "size": [width_m - 1e-3, depth_m - 1e-3],
+        "cell_size": [g["resolution_m"], g["resolution_m"]],
+    }
+
+
+def _trace(
+    session: _Session, group: int, rays: int, seed: int, los: bool
+) -> npt.NDArray[np.float32]:
+    import sionna.rt as rt
+
+    _activate(session, group)
+    config = session.config
+    radio_map = rt.RadioMapSolver()(
+        session.scene,
+        **_plane(session),
+        samples_per_tx=rays,
+        max_depth=config.max_depth,
+        los=los,
+        specular_reflection=True,
+        diffuse_reflection=config.diffuse_reflection,
+        refraction=config.refraction,
+        diffraction=config.diffraction,
+        seed=seed,
+    )
+    gain = np.array(radio_map.path_gain, dtype=np.float32)
+    expected = (len(session.groups[group]), session.grid["num_y"], session.grid["num_x"])
+    if gain.shape != expected:
+        raise ValueError(f"Sionna returned a map of shape {gain.shape}, expected {expected}")
+    # A ray that meets a degenerate edge comes back as NaN; it must not blank its cell.
+    return np.nan_to_num(gain, copy=False, nan=0.0, posinf=0.0)
+
+
+def _line_of_sight(
+    session: _Session,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Free-space gain where the antenna is seen, averaged over each cell, and the share seen."""
+    grid, sectors = session.grid, session.sectors
+    shape = (len(sectors), grid["num_y"], grid["num_x"])
+    gain = np.zeros(shape, dtype=np.float32)
+    share = np.zeros(shape, dtype=np.float32)
+    for rows in _row_blocks(grid):
+        for members in _masts(sectors):
+            seen = _seen(session, sectors[members[0]], rows)
+            for i in members:
+                share[i, rows] = seen.mean(axis=(1, 3))
+                gain[i, rows] = _free_space(grid, sectors[i], rows, seen)
+    return gain, share
+
+
+def _row_blocks(grid: dict[str, Any]) -> Iterator[slice]:
+    step = max(1, 1_000_000 // grid["num_x"])
+    for start in range(0, grid["num_y"], step):
+        yield slice(start, min(start + step, grid["num_y"]))
+
+
+def _masts(sectors: Sequence[Sector]) -> list[list[int]]:
+    masts: dict[tuple[float, float, float], list[int]] = {}
+    for i, s in enumerate(sectors):
+        masts.setdefault((s.x_m, s.y_m, s.z_m), []).append(i)
+    return list(masts.values())
+
+
+def _subcell_axes(
+    grid: dict[str, Any], rows: slice, per_cell: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    res = grid["resolution_m"]
+    x = grid["west_m"] + (np.arange(grid["num_x"] * per_cell) + 0.5) * res / per_cell
+    num_y = (rows.stop - rows.start) * per_cell
+    y = grid["south_m"] + rows.start * res + (np.arange(num_y) + 0.5) * res / per_cell
+    return x, y
+
+
+def _seen(session: _Session, sector: Sector, rows: slice) -> npt.NDArray[np.bool_]:
+    """Whether each point of each cell sees the antenna, [num_rows, SUBCELLS, num_x, SUBCELLS]."""
+    import drjit as dr
+    import mitsuba as mi
+
+    x, y = _subcell_axes(session.grid, rows, SUBCELLS)
+    px, py = dr.meshgrid(mi.Float(x), mi.Float(y))
+    points = mi.Point3f(px, py, session.grid["receiver_height_m"])
+    to_antenna = mi.Point3f(sector.x_m, sector.y_m, sector.z_m) - points
+    distance = dr.norm(to_antenna)
+    # A hair short of both ends, lest the mast's own roof or the wall beside a point blocks it.
+    ray = mi.Ray3f(points, to_antenna / distance)
+    ray.maxt = distance - 1e-2
+    seen = ~np.array(session.scene.mi_scene.ray_test(ray))
+    return seen.reshape(rows.stop - rows.start, SUBCELLS, session.grid["num_x"], SUBCELLS)
+
+
+def _free_space(
+    grid: dict[str, Any], sector: Sector, rows: slice, seen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Mean over each cell's points of the gain where seen; at its centre alone when far away."""
+    x, y = _subcell_axes(grid, rows, 1)
+    height_m = grid["receiver_height_m"]
+    gain = _free_space_gain(sector, x[None, :], y[:, None], height_m) * seen.mean(axis=(1, 3))
+    near_x = np.flatnonzero(np.abs(x - sector.x_m) < NEAR_CELLS * grid["resolution_m"])
+    near_y = np.flatnonzero(np.abs(y - sector.y_m) < NEAR_CELLS * grid["resolution_m"])
+    if len(near_x) and len(near_y):
+        fine_x, fine_y = _subcell_axes(grid, rows, SUBCELLS)
+        box_x, box_y = slice(near_x[0], near_x[-1] + 1), slice(near_y[0], near_y[-1] + 1)
+        fine = _free_space_gain(
+            sector,
+            fine_x.reshape(-1, SUBCELLS)[box_x].reshape(1, -1),
+            fine_y.reshape(-1, SUBCELLS)[box_y].reshape(-1, 1),
+            height_m,
+        ).reshape(len(near_y), SUBCELLS, len(near_x), SUBCELLS)
+        gain[box_y, box_x] = (fine * seen[box_y, :, box_x]).mean(axis=(1, 3))
+    return gain
+
+
+def _free_space_gain(
+    sector: Sector,
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    height_m: float,
+) -> FloatArray:
+    """Friis: antenna gain times (wavelength / (4 pi distance))^2, for an isotropic receiver."""
+    dx, dy, dz = x - sector.x_m, y - sector.y_m, height_m - sector.z_m
+    gain_dbi = sector_gain_dbi(
+        antenna(sector.antenna), sector.azimuth_deg, sector.downtilt_deg, dx, dy, dz
+    )
+    factor = (wavelength_m(sector.frequency_hz) / (4.0 * np.pi)) ** 2
+    return np.asarray(db_to_linear(gain_dbi) * factor / (dx**2 + dy**2 + dz**2))
+
+
+def _point_gains(
+    session: _Session, points_m: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Sum of the squared path coefficients at points, by the exact (image-method) path solver."""
+    import sionna.rt as rt
+
+    scene, config = session.scene, session.config
+    gain = np.zeros((len(session.sectors), len(points_m)))
+    for group, members in enumerate(session.groups):
+        session.active_group = None
+        _activate(session, group)
+        scene.rx_array = rt.PlanarArray(
+            num_rows=1,
+            num_cols=1,
+            vertical_spacing=0.5,
+            horizontal_spacing=0.5,
+            pattern="iso",
+            polarization="VH",
+        )
+        for start in range(0, len(points_m), 20):
+            block = points_m[start : start + 20]
+            for i, point in enumerate(block):
+                scene.add(rt.Receiver(f"point-{i}", position=point.tolist()))
+            paths = rt.PathSolver()(
+                scene,
+                max_depth=config.max_depth,
+                samples_per_src=10_000_000,
+                max_num_paths_per_src=20_000_000,
+                los=True,
+                specular_reflection=True,
+                diffuse_reflection=False,
+                refraction=config.refraction,
+                diffraction=config.diffraction,
+                synthetic_array=True,
+                seed=config.seed,
+            )
+            real, imag = (np.array(part) for part in paths.a)
+            # [receivers, antennas, transmitters, antennas, paths]
+            power = (real.astype(float) ** 2 + imag.astype(float) ** 2).sum(axis=(1, 3, 4))
+            gain[list(members), start : start + len(block)] = power.T
+            for i in range(len(block)):
+                scene.remove(f"point-{i}")
+    session.active_group = None
+    return gain
+
+
+if __name__ == "__main__":
+    serve(_handlers())

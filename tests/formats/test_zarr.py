@@ -1,0 +1,89 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from rfplatform.errors import InputError
+from rfplatform.formats.zarr import read_zarr, write_zarr
+from rfplatform.radiomap import RadioMap
+
+
+@pytest.fixture(scope="module")
+def store(radio_map, tmp_path_factory):
+    path = tmp_path_factory.mktemp("zarr") / "radio_map.zarr"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
+        write_zarr(radio_map, path, noise_figure_db=5.0, title="Town", attribution="© those")
+    return path
+
+
+def test_round_trip(radio_map, store):
+    again = read_zarr(store)
+    assert again.grid == radio_map.grid
+    assert again.sectors == radio_map.sectors
+    assert again.attrs == radio_map.attrs
+    for name in ("path_gain_db", "raw_path_gain_db", "standard_error_db", "outdoor", "los"):
+        written, read = getattr(radio_map, name), getattr(again, name)
+        assert read.dtype == written.dtype
+        assert np.array_equal(read, written, equal_nan=written.dtype.kind == "f"), name
+    assert np.isneginf(again.path_gain_db).any()
+
+
+def test_xarray_opens_it_with_crs_and_without_warnings(radio_map, store):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ds = xr.open_dataset(store, engine="zarr", decode_coords="all").load()
+    assert ds.rio.crs.to_epsg() == 32635
+    assert ds["rss_dbm"].rio.crs.to_epsg() == 32635
+    assert ds["sector"].to_numpy().tolist() == [s.label for s in radio_map.sectors]
+    assert ds.attrs["title"] == "Town"
+    assert ds.attrs["attribution"] == "© those"
+    assert np.nanmin(ds["best_rss_dbm"].to_numpy()) < -50
+    assert not (ds["best_rss_dbm"] == 0).any()
+    assert ds["best_sector"].dtype == np.int16
+
+
+def test_it_is_version_3_float32_compressed_and_chunked_by_sector(radio_map, store):
+    root = json.loads((store / "zarr.json").read_text())
+    assert root["zarr_format"] == 3
+    array = json.loads((store / "path_gain_db" / "zarr.json").read_text())
+    assert array["data_type"] == "float32"
+    assert array["fill_value"] == "NaN"
+    assert array["chunk_grid"]["configuration"]["chunk_shape"] == [1, *radio_map.grid.shape]
+    assert "blosc" in {codec["name"] for codec in array["codecs"]}
+    labels = json.loads((store / "sector" / "zarr.json").read_text())
+    assert labels["data_type"] == "string"
+
+
+def test_a_map_of_one_layer_and_one_cell(radio_map, tmp_path):
+    grid = type(radio_map.grid)(radio_map.grid.frame, 0.25, -3.125, 4.0, 1, 1, 10.0)
+    one = RadioMap(
+        grid, radio_map.sectors[:1], np.full((1, 1, 1), -np.inf, np.float32), None,
+        np.ones((1, 1), bool),
+    )  # fmt: skip
+    write_zarr(one, tmp_path / "one.zarr")
+    again = read_zarr(tmp_path / "one.zarr")
+    assert again.grid == grid
+    assert np.isneginf(again.path_gain_db).all()
+    assert again.standard_error_db is None
+    assert again.los is None
+    assert again.raw_path_gain_db is None
+
+
+def test_overwrite_is_asked_for(radio_map, store):
+    with pytest.raises(InputError, match="--overwrite"):
+        write_zarr(radio_map, store)
+
+
+def test_reading_what_is_not_a_map(tmp_path):
+    with pytest.raises(InputError, match="no such directory"):
+        read_zarr(tmp_path / "nothing.zarr")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(InputError, match="not a radio map"):
+        read_zarr(tmp_path / "empty.zarr")
+    xr.Dataset({"a": ("x", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
+    with pytest.raises(InputError, match="not a radio map"):
+        read_zarr(tmp_path / "other.zarr")
