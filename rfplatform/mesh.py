@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int32]
 
+MIN_WIDTH_M = 1e-4
+"""Triangles narrower than this may lose their area, or turn over, in float32."""
+
 
 class Surface(IntEnum):
     """What a triangle is a piece of."""
@@ -65,21 +68,21 @@ def prism_mesh(buildings: Sequence[Building]) -> PrismMesh:
     """Extrude footprints from base to top.
 
     Roofs and floors are triangulated by mapbox_earcut; where it leaves out a collinear vertex
-    (which would open a seam to the wall), by GEOS's constrained Delaunay triangulation.
+    (which would open a seam to the wall) or makes a triangle without width, by GEOS's constrained
+    Delaunay triangulation.
 
     Raises
     ------
     InputError
-        If a footprint can't be triangulated; it names the building.
+        If a footprint can't be triangulated, as where two of its rings touch; it names the
+        building.
     """
     polygons = np.array([b.footprint for b in buildings], dtype=object)
     # Exterior rings are walked counter-clockwise, holes clockwise: outside is on the right.
     rings, ring_polygon = shapely.get_rings(shapely.orient_polygons(polygons), return_index=True)
     xy, point_ring = shapely.get_coordinates(rings, return_index=True)
     # The last point of a ring repeats its first.
-    last = np.append(np.flatnonzero(np.diff(point_ring)), len(xy) - 1) if len(xy) else []
-    open_points = np.ones(len(xy), dtype=bool)
-    open_points[last] = False
+    open_points = np.diff(point_ring, append=-1) == 0
     xy, point_ring = xy[open_points], point_ring[open_points]
     num_points = len(xy)
     ring_size = np.bincount(point_ring, minlength=len(rings))
@@ -130,21 +133,49 @@ def _triangulate(
     for building, start, sizes in _rings_of_buildings(ring_polygon, ring_start, ring_size):
         points = np.ascontiguousarray(xy[start : start + sizes.sum()])
         # Near the origin for the sake of exact orientation tests.
-        found = mapbox_earcut.triangulate_float64(
-            points - points[0], np.cumsum(sizes).astype(np.uint32)
-        ).reshape(-1, 3)
-        # Every triangulation that uses all the points of a polygon has n + 2 h - 2 triangles.
-        if len(found) != len(points) + 2 * (len(sizes) - 1) - 2:
-            found = _constrained_delaunay(buildings[building], points)
-        triangles.append(found.astype(np.int32) + np.int32(start))
+        found: IntArray = (
+            mapbox_earcut.triangulate_float64(
+                points - points[0], np.cumsum(sizes).astype(np.uint32)
+            )
+            .reshape(-1, 3)
+            .astype(np.int32)
+        )
+        if len(found) != _num_triangles(sizes):
+            found = _constrained_delaunay(buildings[building], points, sizes)
+        triangles.append(found + np.int32(start))
     if not triangles:
         return np.zeros((0, 3), dtype=np.int32), np.zeros(0, dtype=np.int32)
     owner = np.repeat(np.arange(len(triangles), dtype=np.int32), [len(t) for t in triangles])
     flat = np.concatenate(triangles)
-    a, b, c = xy[flat[:, 0]], xy[flat[:, 1]], xy[flat[:, 2]]
-    clockwise = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) < (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    # Corners that lie in line without being neighbours: another cut has no such triangle.
+    for building in np.unique(owner[_width_m(xy, flat) < MIN_WIDTH_M]).tolist():
+        low, high = np.searchsorted(ring_polygon, [building, building + 1])
+        start, sizes = int(ring_start[low]), ring_size[low:high]
+        points = xy[start : start + sizes.sum()]
+        low, high = np.searchsorted(owner, [building, building + 1])
+        flat[low:high] = start + _constrained_delaunay(buildings[building], points, sizes)
+    clockwise = _doubled_area_m2(xy, flat) < 0
     flat[clockwise] = flat[clockwise][:, ::-1]
     return flat, owner
+
+
+def _num_triangles(ring_sizes: npt.NDArray[np.intp]) -> int:
+    """Triangles of any triangulation that uses every point of a polygon: n + 2 h - 2."""
+    return int(ring_sizes.sum()) + 2 * (len(ring_sizes) - 1) - 2
+
+
+def _doubled_area_m2(xy: npt.NDArray[np.float64], faces: IntArray) -> npt.NDArray[np.float64]:
+    """Twice the signed area; negative where the corners run clockwise."""
+    a, b, c = xy[faces[:, 0]], xy[faces[:, 1]], xy[faces[:, 2]]
+    left = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1])
+    return np.asarray(left - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]))
+
+
+def _width_m(xy: npt.NDArray[np.float64], faces: IntArray) -> npt.NDArray[np.float64]:
+    """The least height of each triangle."""
+    sides = xy[faces] - xy[np.roll(faces, 1, axis=1)]
+    longest = np.sqrt((sides**2).sum(axis=2).max(axis=1))
+    return np.asarray(np.abs(_doubled_area_m2(xy, faces)) / longest)
 
 
 def _rings_of_buildings(
@@ -154,12 +185,14 @@ def _rings_of_buildings(
 ) -> Iterator[tuple[int, int, npt.NDArray[np.intp]]]:
     """Each building with its first point and the sizes of its rings; rings lie in order."""
     first = np.flatnonzero(np.diff(ring_polygon, prepend=-1))
-    end = np.append(first[1:], len(ring_polygon))
+    end = np.append(first, len(ring_polygon))[1:]
     for building, (low, high) in enumerate(zip(first.tolist(), end.tolist(), strict=True)):
         yield building, int(ring_start[low]), ring_size[low:high]
 
 
-def _constrained_delaunay(building: Building, points: npt.NDArray[np.float64]) -> IntArray:
+def _constrained_delaunay(
+    building: Building, points: npt.NDArray[np.float64], ring_sizes: npt.NDArray[np.intp]
+) -> IntArray:
     corners = shapely.get_coordinates(
         shapely.get_exterior_ring(
             shapely.get_parts(shapely.constrained_delaunay_triangles(building.footprint))
@@ -167,9 +200,13 @@ def _constrained_delaunay(building: Building, points: npt.NDArray[np.float64]) -
     ).reshape(-1, 4, 2)[:, :3]
     index = {tuple(p): i for i, p in enumerate(points.tolist())}
     try:
-        return np.array([[index[tuple(p)] for p in t] for t in corners.tolist()], dtype=np.int32)
-    except KeyError as error:
+        found = np.array([[index[tuple(p)] for p in t] for t in corners.tolist()], dtype=np.int32)
+    except KeyError:  # a corner that is no point of the footprint
+        found = np.zeros((0, 3), dtype=np.int32)
+    # Rings that touch share a point, and with it the edges above it: no closed manifold.
+    if len(found) != _num_triangles(ring_sizes):
         raise InputError(
-            f"building {building.osm_id}: its footprint can't be triangulated; "
-            "repair it, or leave it out"
-        ) from error
+            f"building {building.osm_id}: its footprint can't be triangulated (its rings touch, "
+            "or a point is repeated); repair it, or leave it out"
+        )
+    return found

@@ -8,6 +8,7 @@ in one mesh, and would take every roof edge of ``scene.xml`` for a loose end.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
@@ -143,4 +144,4 @@ def _xml(scene: Scene, shapes: dict[str, str]) -> str:
 
 
 def _comment(text: str) -> str:
-    return text.replace("--", "- -")
+    return re.sub("-(?=-)", "- ", text)

@@ -60,21 +60,32 @@ class Footprints:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_footprint_file(path: Path) -> Footprints:
+def read_footprint_file(
+    path: Path, bounds_if_empty_deg: tuple[float, float, float, float] | None = None
+) -> Footprints:
     """Read polygons of a GeoJSON, GeoPackage or GeoParquet file.
 
     Columns are taken by their names in `TAG_COLUMNS` (OpenStreetMap's, Overture's ``num_floors``
     and a few usual others); the CRS is the file's own.
 
+    Parameters
+    ----------
+    path : Path
+    bounds_if_empty_deg : tuple of float, optional
+        West, south, east, north to take where the file has no polygons, which then is no error.
+
     Raises
     ------
     InputError
-        If the file can't be read, has no CRS or holds no geometry.
+        If the file can't be read, has no CRS, or holds no polygons and no bounds were given.
     """
     import geopandas as gpd
 
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    is_parquet = path.suffix.lower() in (".parquet", ".geoparquet")
     try:
-        frame = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+        frame = gpd.read_parquet(path) if is_parquet else gpd.read_file(path)
     except Exception as error:
         raise InputError(
             f"{path}: can't be read as footprints ({_first_line(error)}); "
@@ -82,16 +93,45 @@ def read_footprint_file(path: Path) -> Footprints:
         ) from error
     if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
         raise InputError(f"{path}: holds no geometry with a CRS; write it with one (EPSG:4326)")
-    return from_geodataframe(frame.to_crs("EPSG:4326"))
+    frame = frame.to_crs("EPSG:4326")
+    bounds_deg = None if _is_area(frame).any() else bounds_if_empty_deg
+    try:
+        return from_geodataframe(frame, bounds_deg=bounds_deg)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
-def from_geodataframe(frame: gpd.GeoDataFrame, attribution: str = "") -> Footprints:
-    """Footprints of a table in EPSG:4326 whose columns are named as in `TAG_COLUMNS`."""
-    kinds = frame.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()
-    counts = {"not polygons": int((~kinds).sum())} if not kinds.all() else {}
-    frame = frame[kinds]
-    if len(frame) == 0:
-        raise InputError("the footprint file holds no polygons, so the area is unknown")
+def from_geodataframe(
+    frame: gpd.GeoDataFrame,
+    attribution: str = "",
+    bounds_deg: tuple[float, float, float, float] | None = None,
+) -> Footprints:
+    """Footprints of a table in EPSG:4326 whose columns are named as in `TAG_COLUMNS`.
+
+    Parameters
+    ----------
+    frame : geopandas.GeoDataFrame
+        Rows that are neither polygons nor multipolygons are skipped and counted. A column
+        ``osm_id`` becomes the ids; rows without are "row/7", counted from 0 in the whole table.
+    attribution : str
+    bounds_deg : tuple of float, optional
+        West, south, east, north of what the table covers; by default of its polygons. With
+        them, the table may be empty.
+
+    Raises
+    ------
+    InputError
+        If there are no polygons and no bounds.
+    """
+    is_area = _is_area(frame)
+    counts = {} if is_area.all() else {"not polygons": int((~is_area).sum())}
+    rows = np.flatnonzero(is_area)
+    frame = frame[is_area]
+    if bounds_deg is None:
+        if not len(rows):
+            raise InputError("no polygons, so the area is unknown; give it with --bbox W,S,E,N")
+        west, south, east, north = (float(v) for v in frame.total_bounds)
+        bounds_deg = west, south, east, north
     columns = {
         tag: next(name for name in names if name in frame.columns)
         for tag, names in TAG_COLUMNS.items()
@@ -102,11 +142,19 @@ def from_geodataframe(frame: gpd.GeoDataFrame, attribution: str = "") -> Footpri
         {tag: str(row[name]) for tag, name in columns.items() if _is_given(row[name])}
         for row in records
     ]
-    west, south, east, north = (float(v) for v in frame.total_bounds)
-    ids = [f"row/{i}" for i in range(len(frame))]
+    given = frame["osm_id"] if "osm_id" in frame.columns else [None] * len(rows)
+    ids = [
+        str(osm_id) if _is_given(osm_id) else f"row/{row}"
+        for row, osm_id in zip(rows, given, strict=True)
+    ]
     return Footprints(
-        np.asarray(frame.geometry.array), tags, ids, (west, south, east, north), attribution, counts
+        np.asarray(frame.geometry.array, dtype=object), tags, ids, bounds_deg, attribution, counts
     )
+
+
+def _is_area(frame: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
+    kinds = frame.geom_type.isin(["Polygon", "MultiPolygon"])
+    return np.asarray((kinds & ~frame.geometry.is_empty).to_numpy(), dtype=bool)
 
 
 def _is_given(value: object) -> bool:

@@ -31,16 +31,15 @@ MAX_HEIGHT_M = 1000.0
 """Anything above is a typing error: the tallest building stands at 828 m."""
 
 _NUMBER = r"(\d+(?:[.,]\d+)?|[.,]\d+)"
+_FOOT = r"(?:'|′|’|ft\.?|feet|foot)"
+_INCH = r"(?:''|′′|’’|\"|″|”|in\.?|inch(?:es)?)"
 _METRES = re.compile(rf"^\+?{_NUMBER}\s*(?:m|meters?|metres?)?\.?$", re.IGNORECASE)
-_FEET = re.compile(
-    rf"^{_NUMBER}\s*(?:'|′|ft\.?|feet|foot)\s*(?:{_NUMBER}\s*(?:''|\"|″|in\.?|inch(?:es)?))?$",
-    re.IGNORECASE,
-)
-_INCHES = re.compile(rf"^{_NUMBER}\s*(?:''|\"|″|in\.?|inch(?:es)?)$", re.IGNORECASE)
+_FEET = re.compile(rf"^{_NUMBER}\s*{_FOOT}\s*(?:{_NUMBER}\s*{_INCH}?)?$", re.IGNORECASE)
+_INCHES = re.compile(rf"^{_NUMBER}\s*{_INCH}$", re.IGNORECASE)
 
 
 def parse_length_m(text: str) -> float | None:
-    """Metres of an OpenStreetMap length: "12", "12 m", "12,5", "40'", "40'6\\"", "40 ft".
+    """Metres of an OpenStreetMap length: ``12``, ``12 m``, ``12,5``, ``40'``, ``40'6"``, ``40 ft``.
 
     Returns
     -------

@@ -32,7 +32,7 @@ def read_osm_file(path: Path) -> Footprints:
     Raises
     ------
     InputError
-        If the file is missing, unreadable, truncated, or empty of any node.
+        If the file is missing, unreadable, truncated, or tells no area.
     """
     import osmium
     import shapely
@@ -47,7 +47,8 @@ def read_osm_file(path: Path) -> Footprints:
     drawn: dict[int, tuple[Any, Mapping[str, str]]] = {}
     try:
         wanted = osmium.filter.KeyFilter(*_KEYS)
-        for element in osmium.FileProcessor(str(path)).with_areas(wanted).with_filter(wanted):
+        elements: Any = osmium.FileProcessor(str(path)).with_areas(wanted).with_filter(wanted)
+        for element in elements:
             if element.is_area():
                 way_or_relation = "way" if element.from_way() else "relation"
                 try:
@@ -63,9 +64,10 @@ def read_osm_file(path: Path) -> Footprints:
             elif element.is_way() and element.is_closed() and len(element.nodes) >= 4:
                 drawn[element.id] = (_coordinates(element), _kept(element.tags))
         bounds = _header_bounds(path)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, osmium.InvalidLocationError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{path}: not a readable OpenStreetMap file ({str(error).strip().splitlines()[0]}); "
+            f"{path}: not a readable OpenStreetMap file ({reason}); "
             "it may be truncated: fetch it again, or check it with 'osmium fileinfo'"
         ) from error
 
@@ -109,10 +111,12 @@ def _header_bounds(path: Path) -> tuple[float, float, float, float] | None:
 def _node_bounds(path: Path) -> tuple[float, float, float, float]:
     import osmium
 
-    nodes = osmium.FileProcessor(str(path), osmium.osm.osm_entity_bits.NODE)
+    nodes: Any = osmium.FileProcessor(str(path), osmium.osm.osm_entity_bits.NODE)
     lonlat = np.array([(node.lon, node.lat) for node in nodes if node.location.valid()])
     if len(lonlat) < 2:
-        raise InputError(f"{path}: holds no buildings, no bounds and no nodes: the area is unknown")
+        raise InputError(
+            f"{path}: holds no buildings, no bounds and fewer than two nodes: the area is unknown"
+        )
     west, south = lonlat.min(axis=0)
     east, north = lonlat.max(axis=0)
     return float(west), float(south), float(east), float(north)

@@ -1,9 +1,14 @@
-"""How rays are split into batches on different launch lattices, and what the batches tell.
+"""How a budget of rays is split into launches, and what their spread tells.
 
 Sionna launches rays on a Fibonacci lattice that the ray count alone decides: a seed changes
 nothing of line of sight and reflections, and a count that differs by one ray hardly anything.
 Counts that differ by a percent or more give practically independent lattices. They come from a
 small fixed set, since every new count is a new kernel to compile.
+
+Reflections and diffraction are launched apart. A lattice of a few million rays finds nearly every
+reflection that it will ever find, but diffraction needs larger launches: Sionna only knows the
+edges beside which a ray of the same launch has landed (measured on central Helsinki: launches of
+1e6 rays miss a third of the edges that 60e6 find, and 1.9 dB of the median diffracted power).
 """
 
 from __future__ import annotations
@@ -15,42 +20,73 @@ import numpy.typing as npt
 
 from rfplatform.units import FloatArray
 
-NUM_LATTICES = 12
-MIN_BATCHES = 4
-"""Fewer give no spread worth the name; the first stop is looked at after these."""
+MIN_RAYS_PER_SECTOR = 1_000
+MIN_ROUNDS = 4
+"""Fewer specular launches give no spread worth the name; the first stop is looked at then."""
 
-MIN_RAYS_PER_BATCH = 1_000
+SPECULAR_RAYS = 2_000_000
+"""What a specular launch grows to before there are more of them."""
+
+ROUNDS_PER_DIFFRACTION = 2
+"""Diffraction is launched every so many rounds, with as many times the rays."""
 
 
-def batch_rays(rays_per_sector: int, seed: int, max_rays_per_batch: int) -> list[int]:
-    """Ray counts of the batches that a budget is spent in.
+@dataclass(frozen=True)
+class Round:
+    """Launches after which the map is whole again.
 
-    The counts are spread over +-20 % of their mean, in an order that the seed decides (so that a
-    run that stops early is not biased to small batches); together they make the budget to within
-    a ray a batch.
+    Attributes
+    ----------
+    specular_rays : int
+        Rays a sector for reflections (and scattering, and refraction).
+    diffraction_rays : int
+        Rays a sector that look for edges, and samples on those found; 0: none this round.
+    """
+
+    specular_rays: int
+    diffraction_rays: int
+
+
+def rounds(rays_per_sector: int, seed: int, max_rays_per_launch: int) -> list[Round]:
+    """Split a budget into rounds.
+
+    Counts are spread over +-20 % of their mean, in an order that the seed decides (so that a run
+    that stops early is not biased to small launches). Reflections and diffraction are given the
+    budget each, as one call of Sionna's solver would.
 
     Parameters
     ----------
     rays_per_sector : int
-        The budget.
+        The budget, at least `MIN_RAYS_PER_SECTOR`.
     seed : int
-    max_rays_per_batch : int
+    max_rays_per_launch : int
         What one launch can hold.
 
     Returns
     -------
-    list of int
-        `NUM_LATTICES` counts; more where a batch would exceed its maximum, fewer where it would
-        fall below `MIN_RAYS_PER_BATCH`.
+    list of Round
+        An even number, at least `MIN_ROUNDS`.
     """
-    fewest = int(np.ceil(1.2 * rays_per_sector / max_rays_per_batch))
-    most = max(1, rays_per_sector // MIN_RAYS_PER_BATCH)
-    num = min(max(fewest, NUM_LATTICES), most)
-    if num == 1:
-        return [rays_per_sector]
-    factors = np.linspace(0.8, 1.2, num)
-    counts = np.floor(rays_per_sector * factors / num).astype(int)
-    return [int(c) for c in np.random.default_rng(seed).permutation(counts)]
+    per = ROUNDS_PER_DIFFRACTION
+    wanted = max(
+        MIN_ROUNDS,
+        rays_per_sector / SPECULAR_RAYS,
+        1.2 * per * rays_per_sector / max_rays_per_launch,
+    )
+    # Not ever more rounds: a large budget goes into larger launches, up to what one can hold.
+    bound = max(24.0, 1.2 * per * rays_per_sector / max_rays_per_launch)
+    num = per * int(np.ceil(min(wanted, bound) / per))
+    order = np.random.default_rng(seed)
+    specular = order.permutation(_spread(rays_per_sector, num))
+    diffraction = order.permutation(_spread(rays_per_sector, num // per))
+    return [
+        Round(int(specular[i]), int(diffraction[i // per]) if i % per == 0 else 0)
+        for i in range(num)
+    ]
+
+
+def _spread(rays: int, num: int) -> npt.NDArray[np.int64]:
+    return np.floor(rays * np.linspace(0.8, 1.2, num) / num).astype(np.int64)
 
 
 @dataclass(eq=False)

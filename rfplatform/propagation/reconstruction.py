@@ -1,3 +1,166 @@
-"""stub"""
-def reconstruct(traced, error, los, lit):
-    return traced, error
+"""The reconstruction filter: from few rays to a good map, by diffusion along the streets.
+
+A traced map is noisy cell by cell, while the power that it estimates changes slowly along a
+street. So power is let flow between neighbouring cells, as heat does: only through the edges of
+cells of the same visibility (both seen by the antenna, or both not), so that it never crosses a
+building or a shadow's border; the faster, the larger the cells' standard errors are, so that what
+is known stays and a converged map is left alone; and what leaves one cell enters another, so that
+the energy is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb
+
+import numpy as np
+import numpy.typing as npt
+
+from rfplatform.units import FloatArray
+
+SPECULAR_STEPS = 2
+DIFFRACTED_STEPS = 1
+"""Steps of diffusion; each spreads a cell's power with a standard deviation of 0.7 cells."""
+
+FULL_FLOW_RELATIVE_ERROR = 0.7
+"""Relative standard error at and above which power flows freely; below, with its square."""
+
+LOS_ERROR, NLOS_ERROR = 0.66, 1.3
+"""What the launches' spread is multiplied by to state a filtered cell's error.
+
+A lattice fills a lit street more evenly than the independent samples that error propagation
+supposes; in the shadow there are strong paths that none of a few launches has met. Found on
+central Helsinki against 1e9 rays, with one factor each for 1e6, 4e6 and 16e6 rays; the benchmark
+``physics:standard-error`` shows what they are worth by level.
+"""
+
+_FLOW = 1.0 / 8.0
+"""Share that flows to each of the four nearest neighbours in a step; half to the diagonal ones."""
+
+_LINKS: tuple[tuple[int, int, float], ...] = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5))
+_POOLING_STEPS = 2
+
+
+def reconstruct(
+    power: FloatArray,
+    error: FloatArray,
+    los: npt.NDArray[np.bool_],
+    lit: npt.NDArray[np.bool_],
+    steps: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Filter the traced part of a map, and state its error.
+
+    Parameters
+    ----------
+    power : ndarray, [num_sectors, num_y, num_x]
+        Path gain, linear.
+    error : ndarray, the same shape
+        Its standard error from the spread of launches; NaN where it is not known, which leaves
+        power and error as they are.
+    los : ndarray of bool, the same shape
+        Whether the sector sees the cell.
+    lit : ndarray of bool, [num_y, num_x]
+        Cells that power may be in: outdoors.
+    steps : int
+        Of diffusion; 0 leaves the power as it is and pools the errors only.
+
+    Returns
+    -------
+    power, error : ndarray, [num_sectors, num_y, num_x]
+        Each sector's sum over the lit cells of a visibility is what it was.
+    """
+    smooth, smooth_error = np.where(lit, power, 0.0), np.where(lit, error, 0.0)
+    if np.isnan(smooth_error).any():
+        return smooth, error
+    for sector in range(len(power)):
+        links = _links(np.where(lit, 1 + los[sector], 0))
+        open_flows = [_FLOW * link for link in links]
+        variance = smooth_error[sector] ** 2
+        flows = _flows(open_flows, smooth[sector], variance)
+        # A cell's own spread over few launches may be small by chance: neighbours share theirs.
+        for _ in range(_POOLING_STEPS):
+            variance = _step(variance, open_flows)
+        for _ in range(steps):
+            smooth[sector] = _step(smooth[sector], flows)
+            variance = _step(variance, flows)
+        if steps:
+            variance *= _sum_of_squared_weights(flows, variance.shape, steps)
+            variance *= np.where(los[sector], LOS_ERROR, NLOS_ERROR) ** 2
+        smooth_error[sector] = np.sqrt(variance)
+    return smooth, smooth_error
+
+
+def _links(visibility: npt.NDArray[np.int_]) -> list[npt.NDArray[np.float64]]:
+    """Conductance to the neighbours of `_LINKS`: 0 between cells of different visibility.
+
+    A diagonal link needs both cells beside it too, lest power slips through between two
+    buildings that touch at a corner.
+    """
+    links = []
+    for dy, dx, conductance in _LINKS:
+        here, there = _pair(visibility, dy, dx)
+        joined = (here == there) & (here > 0)
+        if dy and dx:
+            column, row = (visibility[:-1, 1:], visibility[1:, :-1])
+            if dx < 0:
+                column, row = (visibility[:-1, :-1], visibility[1:, 1:])
+            joined &= (column == here) & (row == here)
+        links.append(joined * conductance)
+    return links
+
+
+def _flows(
+    open_flows: Sequence[npt.NDArray[np.float64]], power: FloatArray, variance: FloatArray
+) -> list[npt.NDArray[np.float64]]:
+    """Share that flows through each link in a step, from the relative errors of its two cells.
+
+    A cell that no ray has met, nor any of its neighbours, knows nothing, and is free.
+    """
+    mean, pooled = _step(power, open_flows), _step(variance, open_flows)
+    relative_squared = np.ones_like(mean)
+    np.divide(pooled, mean**2, out=relative_squared, where=mean > 0)
+    freedom = np.clip(relative_squared / FULL_FLOW_RELATIVE_ERROR**2, 0.0, 1.0)
+    return [
+        flow * np.maximum(*_pair(freedom, dy, dx))
+        for flow, (dy, dx, _) in zip(open_flows, _LINKS, strict=True)
+    ]
+
+
+def _sum_of_squared_weights(
+    flows: Sequence[npt.NDArray[np.float64]], shape: tuple[int, int], steps: int
+) -> FloatArray:
+    """What the variance of independent cells is multiplied by in so many steps.
+
+    One step is exact. In more steps the same cells are met again: with every link open the
+    weights are binomial, and their squares sum to (C(4 n, 2 n) / 16^n)^2 after n steps; in
+    between, the power of the single step's sum that is right there.
+    """
+    kept, squares = np.ones(shape), np.zeros(shape)
+    for flow, (dy, dx, _) in zip(flows, _LINKS, strict=True):
+        for cells in _pair(kept, dy, dx):
+            cells -= flow
+        for cells in _pair(squares, dy, dx):
+            cells += flow**2
+    once, all_steps = (2 * np.log(comb(4 * n, 2 * n) / 16**n) for n in (1, steps))
+    return np.asarray((kept**2 + squares) ** (all_steps / once))
+
+
+def _step(field: FloatArray, flows: Sequence[npt.NDArray[np.float64]]) -> FloatArray:
+    after = field.copy()
+    for flow, (dy, dx, _) in zip(flows, _LINKS, strict=True):
+        here, there = _pair(field, dy, dx)
+        moved = flow * (there - here)
+        here_after, there_after = _pair(after, dy, dx)
+        here_after += moved
+        there_after -= moved
+    return after
+
+
+def _pair(
+    field: npt.NDArray[np.generic], dy: int, dx: int
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    """Views of a field's cells and of their neighbours dy up and dx to the right."""
+    rows, columns = field.shape
+    if dx < 0:
+        return field[: rows - dy, -dx:], field[dy:, : columns + dx]
+    return field[: rows - dy, : columns - dx], field[dy:, dx:]

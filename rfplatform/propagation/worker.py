@@ -25,6 +25,9 @@ import numpy.typing as npt
 from rfplatform.errors import WorkerError
 
 Arrays = dict[str, npt.NDArray[Any]]
+LAST_BREATH_S = 5.0
+"""How long a child that ended its answers may take to end itself."""
+
 Handler = Callable[..., "tuple[dict[str, Any], Arrays]"]
 
 
@@ -66,7 +69,7 @@ class Worker:
         """Process id of the child."""
         return self._process.pid
 
-    def ask(self, request: str, /, **values: Any) -> Reply:
+    def ask(self, request: str, /, **values: object) -> Reply:
         """Send one request and wait for its answer.
 
         Raises
@@ -110,17 +113,30 @@ class Worker:
                 self._last_words.append(text)
 
     def _obituary(self) -> str:
-        self._process.kill() if self._process.poll() is None else None
-        code = self._process.wait()
+        try:  # its pipe ends a little before it does
+            code = self._process.wait(timeout=LAST_BREATH_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            code = None
         self._listener.join(timeout=5)
         words = " | ".join(list(self._last_words)[-3:]) or "it said nothing"
-        if code == -signal.SIGKILL:
+        if code is None:
+            hint = "it answered what can't be read, and was ended"
+        elif code == -signal.SIGKILL:
             hint = "killed, most likely for want of memory: give it fewer rays or a smaller area"
         elif code < 0:
-            hint = f"ended by {signal.Signals(-code).name}; `rfplatform doctor` tests the set-up"
+            hint = f"ended by {_signal_name(-code)}; `rfplatform doctor` tests the set-up"
         else:
             hint = f"exit code {code}; `rfplatform doctor` tests the set-up"
         return f"the ray-tracing worker died ({hint}); its last words: {words}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def serve(handlers: Mapping[str, Handler]) -> None:
@@ -141,7 +157,7 @@ def serve(handlers: Mapping[str, Handler]) -> None:
         try:
             values, arrays = handlers[message["request"]](**message["values"])
             _send(answers, {"values": values}, arrays)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, the caller is told)
             text = (str(error).strip() or type(error).__name__).splitlines()
             import traceback
 
@@ -156,11 +172,16 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
+def _bytes_of(array: npt.NDArray[Any]) -> memoryview:
+    """The memory of a contiguous array, of any type without references."""
+    return array.reshape(-1).view(np.uint8).data
+
+
 def _send(pipe: IO[bytes], message: dict[str, Any], arrays: Arrays) -> None:
     listed = [[name, str(a.dtype), list(a.shape)] for name, a in arrays.items()]
     pipe.write(json.dumps({**message, "arrays": listed}).encode() + b"\n")
     for array in arrays.values():
-        pipe.write(np.ascontiguousarray(array).data)
+        pipe.write(_bytes_of(np.ascontiguousarray(array)))
     pipe.flush()
 
 
@@ -172,7 +193,7 @@ def _receive(pipe: IO[bytes]) -> tuple[dict[str, Any], Arrays]:
     arrays: Arrays = {}
     for name, dtype, shape in message.pop("arrays"):
         array = np.empty(shape, dtype=dtype)
-        view = memoryview(array.reshape(-1)).cast("B") if array.size else memoryview(b"")
+        view = _bytes_of(array)
         filled = 0
         while filled < len(view):
             count = pipe.readinto(view[filled:])  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""The benchmarks themselves, a family a file; `rfplatform.catalog` lists them."""

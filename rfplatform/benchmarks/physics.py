@@ -1,0 +1,391 @@
+"""Is the map right? Against closed forms, an exact solver, and a converged reference.
+
+Every score has a bare call of Sionna's solver beside it, with the same rays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rfplatform.benchmark import Benchmark, Case, Metric, Outcome, Predictor
+from rfplatform.benchmarks import helsinki
+from rfplatform.benchmarks.closed_forms import free_space_gain, knife_edge_gain, two_ray_gain
+from rfplatform.propagation.raytraced import RayTraced, Tracer, tracer
+from rfplatform.radiomap import Grid, RadioMap, Sector
+from rfplatform.rasterize import outdoor_share
+from rfplatform.scene import Area, Building, Scene
+from rfplatform.units import FloatArray, db_to_linear, linear_to_db
+
+REFERENCE_RAYS = (1_000_000, 4_000_000, 16_000_000)
+CONVERGENCE_RAYS = (250_000, 1_000_000, 4_000_000, 16_000_000, 64_000_000)
+LEVELS_DB = (-np.inf, -140.0, -120.0, -100.0, np.inf)
+NUM_POINTS = 300
+MEDIAN_OF_NORMAL = 0.6745
+"""Median of |x| for a standard normal x: what a median error is compared through."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A scene with an open worker, and the rays to spend on it."""
+
+    trace: Tracer
+    scene: Scene
+    sector: Sector
+    grid: Grid
+    config: RayTraced
+    rays: int = 0
+
+
+def _ours(setting: Setting) -> RadioMap:
+    config = setting.config
+    return config.solve_with(setting.trace, setting.scene, [setting.sector], setting.grid)
+
+
+def _raw(setting: Setting) -> RadioMap:
+    from dataclasses import replace
+
+    config = replace(setting.config, reconstruct=False)
+    return config.solve_with(setting.trace, setting.scene, [setting.sector], setting.grid)
+
+
+def _bare(setting: Setting, rays: int | None = None) -> RadioMap:
+    """One call of Sionna's solver, on our terms: outdoors, over the cells' outdoor part."""
+    from rfplatform.rasterize import outdoor_mask
+
+    gain = setting.trace.trace(0, rays or setting.config.rays_per_sector, 1, "all")
+    outdoor = outdoor_mask(setting.scene, setting.grid)
+    gain = np.where(outdoor, gain / outdoor_share(setting.scene, setting.grid), 0.0)
+    return RadioMap(
+        setting.grid,
+        (setting.sector,),
+        linear_to_db(gain).astype(np.float32),
+        None,
+        outdoor,
+        attrs={"solver": "bare sionna-rt"},
+    )
+
+
+OURS = Predictor[RadioMap]("rfplatform", _ours)
+BARE = Predictor[RadioMap]("bare sionna-rt", _bare)
+
+
+def _setting(scene: Scene, sector: Sector, grid: Grid, config: RayTraced) -> Iterator[Setting]:
+    with tracer(scene, [sector], grid, config) as trace:
+        yield Setting(trace, scene, sector, grid, config)
+
+
+# --- closed forms -----------------------------------------------------------------------------
+
+
+def _plain(buildings: Sequence[Building] = ()) -> Scene:
+    """Flat ground of about 1.1 km by 1.1 km on the equator's grid, with what stands on it."""
+    area = Area("plain", 24.99, 0.005, 25.0, 0.015)
+    return Scene(area, area.frame(), tuple(buildings))
+
+
+def _free_space_cases() -> Iterator[Case]:
+    scene = _plain()
+    grid = Grid(scene.frame, -400.0, -400.0, 4.0, 200, 200, 1.5)
+    config = RayTraced(max_depth=0, rays_per_sector=4_000_000, diffraction=False)
+    for antenna, azimuth_deg, downtilt_deg in (
+        ("isotropic", 0.0, 0.0),
+        ("dipole", 0.0, 0.0),
+        ("tr38901", 130.0, 6.0),
+    ):
+        sector = Sector("mast", "1", 13.0, -7.0, 30.0, azimuth_deg, downtilt_deg, antenna=antenna)
+        truth = linear_to_db(free_space_gain(sector, grid))[None]
+        for setting in _setting(scene, sector, grid, config):
+            yield Case(antenna, setting, truth)
+
+
+def _largest_db(prediction: RadioMap, truth: FloatArray) -> float:
+    """Over all cells but those within 10 m of the mast's foot, where a dipole has its null."""
+    x, y = np.meshgrid(prediction.grid.x_m(), prediction.grid.y_m())
+    mast = prediction.sectors[0]
+    away = np.hypot(x - mast.x_m, y - mast.y_m) > 10.0
+    return float(np.max(np.abs(prediction.path_gain_db - truth)[:, away]))
+
+
+def _two_ray_cases() -> Iterator[Case]:
+    scene = _plain()
+    grid = Grid(scene.frame, -400.0, -400.0, 4.0, 200, 200, 1.5)
+    config = RayTraced(max_depth=1, rays_per_sector=4_000_000, target_noise_db=0.0)
+    sector = Sector("mast", "1", 13.0, -7.0, 30.0)
+    truth = linear_to_db(two_ray_gain(sector, grid, scene.ground_material))[None]
+    for setting in _setting(scene, sector, grid, config):
+        yield Case("flat medium-dry ground, 30 m", setting, truth)
+
+
+def _rms_db(prediction: RadioMap, truth: FloatArray) -> float:
+    both = np.isfinite(prediction.path_gain_db) & np.isfinite(truth)
+    return float(np.sqrt(np.mean((prediction.path_gain_db - truth)[both] ** 2)))
+
+
+def _mean_db(prediction: RadioMap, truth: FloatArray) -> float:
+    """How far the mean level (in linear power) is off."""
+    both = np.isfinite(truth)
+    mean = np.mean(db_to_linear(prediction.path_gain_db[both]))
+    return float(abs(linear_to_db(mean / np.mean(db_to_linear(truth[both])))))
+
+
+def _knife_edge_cases() -> Iterator[Case]:
+    """A wall, 300 m long; what lies straight behind it is lit by its upper edge."""
+    import shapely
+
+    top_m, far_face_y_m = 20.0, 8.0
+    footprint = shapely.box(-150.0, 0.0, 150.0, far_face_y_m)
+    wall = Building(footprint, 0.0, top_m, "height", "concrete", "wall")
+    scene = _plain([wall])
+    sector = Sector("mast", "1", 0.0, -100.0, 24.0)
+    # A strip straight behind: every path crosses the edge at nearly a right angle.
+    grid = Grid(scene.frame, -10.0, 80.0, 4.0, 5, 100, 1.5)
+    config = RayTraced(max_depth=1, rays_per_sector=16_000_000, target_noise_db=0.0)
+    truth = linear_to_db(knife_edge_gain(sector, grid, far_face_y_m, top_m))[None]
+    for setting in _setting(scene, sector, grid, config):
+        yield Case("concrete wall, 20 m high, 8 m thick", setting, truth)
+
+
+# --- the exact path solver --------------------------------------------------------------------
+
+
+def _path_solver_cases() -> Iterator[Case]:
+    config = RayTraced(max_depth=3, rays_per_sector=16_000_000, target_noise_db=0.0)
+    scene, sector, grid = helsinki.scene(), helsinki.sector(), helsinki.grid()
+    for setting in _setting(scene, sector, grid, config):
+        cells = _random_outdoor_cells(scene, grid)
+        x, y = grid.x_m()[cells[:, 1]], grid.y_m()[cells[:, 0]]
+        points = np.stack([x, y, np.full(len(x), grid.receiver_height_m)], axis=1)
+        gain_db = linear_to_db(setting.trace.point_gains(points)[0])
+        note = (
+            f"cell means against the exact paths to {NUM_POINTS} random cells' centres, depth 3; "
+            f"the path solver reaches {np.isfinite(gain_db).mean():.0%} of them"
+        )
+        yield Case("central Helsinki", setting, (cells, gain_db), note)
+
+
+def _random_outdoor_cells(scene: Scene, grid: Grid) -> npt.NDArray[np.intp]:
+    """Row and column of random cells that lie outdoors altogether."""
+    whole = np.argwhere(outdoor_share(scene, grid) == 1.0)
+    return np.random.default_rng(1).choice(whole, NUM_POINTS, replace=False)
+
+
+def _off_db(prediction: RadioMap, truth: Any, quantile: float) -> float:  # noqa: ANN401
+    cells, gain_db = truth
+    ours = prediction.path_gain_db[0][cells[:, 0], cells[:, 1]]
+    both = np.isfinite(ours) & np.isfinite(gain_db)
+    return float(np.quantile(np.abs(ours - gain_db)[both], quantile))
+
+
+def _reached(prediction: RadioMap, truth: Any) -> float:  # noqa: ANN401
+    """Share of the points with an exact path whose cell has one."""
+    cells, gain_db = truth
+    ours = prediction.path_gain_db[0][cells[:, 0], cells[:, 1]]
+    return float(np.isfinite(ours)[np.isfinite(gain_db)].mean())
+
+
+# --- the reference of 1e9 rays ----------------------------------------------------------------
+
+
+def _helsinki_cases(rays: Sequence[int]) -> Iterator[Case]:
+    reference = helsinki.reference()
+    config = RayTraced(rays_per_sector=rays[0], target_noise_db=0.0)
+    scene, sector, grid = helsinki.scene(), helsinki.sector(), helsinki.grid()
+    for setting in _setting(scene, sector, grid, config):
+        for count in rays:
+            spend = RayTraced(rays_per_sector=count, target_noise_db=0.0)
+            yield Case(
+                f"{count:.3g} rays",
+                Setting(setting.trace, scene, sector, grid, spend, count),
+                reference,
+            )
+
+
+def _difference_db(
+    prediction: RadioMap, reference: helsinki.Reference
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Prediction minus reference, and where both have a path."""
+    ours = prediction.path_gain_db[0].astype(float)
+    both = reference.outdoor & np.isfinite(ours) & np.isfinite(reference.path_gain_db)
+    difference = np.zeros(ours.shape)
+    difference[both] = ours[both] - reference.path_gain_db[both]
+    return difference, both
+
+
+def _rmse_db(prediction: RadioMap, reference: helsinki.Reference) -> float:
+    difference, both = _difference_db(prediction, reference)
+    return float(np.sqrt(np.mean(difference[both] ** 2)))
+
+
+def _median_error_db(prediction: RadioMap, reference: helsinki.Reference) -> float:
+    difference, both = _difference_db(prediction, reference)
+    return float(np.median(np.abs(difference[both])))
+
+
+def _covered(prediction: RadioMap, reference: helsinki.Reference) -> float:
+    return float(np.isfinite(prediction.path_gain_db[0])[reference.outdoor].mean())
+
+
+def _falsely_lit(prediction: RadioMap, reference: helsinki.Reference) -> float:
+    lit = np.isfinite(prediction.path_gain_db[0]) & ~np.isfinite(reference.path_gain_db)
+    return float(lit[reference.outdoor].mean())
+
+
+def _true_over_stated(
+    prediction: RadioMap,
+    reference: helsinki.Reference,
+    *,
+    los: bool | None = None,
+    level_db: tuple[float, float] = (-np.inf, np.inf),
+) -> float:
+    """Median true error over the median that the stated standard error stands for."""
+    if prediction.standard_error_db is None:
+        return float("nan")
+    difference, cells = _difference_db(prediction, reference)
+    cells &= (reference.path_gain_db >= level_db[0]) & (reference.path_gain_db < level_db[1])
+    if los is not None:
+        cells &= reference.los == los
+    stated_db = MEDIAN_OF_NORMAL * np.median(prediction.standard_error_db[0][cells])
+    return float(np.median(np.abs(difference[cells])) / stated_db)
+
+
+def _miscalibrated(prediction: RadioMap, reference: helsinki.Reference, **cells: Any) -> float:  # noqa: ANN401
+    """How far true over stated is from 1."""
+    return abs(_true_over_stated(prediction, reference, **cells) - 1.0)
+
+
+def _error_metrics() -> list[Metric[RadioMap]]:
+    cells: list[tuple[str, dict[str, Any]]] = [
+        ("line of sight", {"los": True}),
+        ("no line of sight", {"los": False}),
+    ]
+    for low, high in zip(LEVELS_DB[:-1], LEVELS_DB[1:], strict=True):
+        name = (
+            f"{low:g} to {high:g} dB"
+            if np.isfinite([low, high]).all()
+            else (f"below {high:g} dB" if np.isinf(low) else f"above {low:g} dB")
+        )
+        cells.append((name, {"level_db": (low, high)}))
+    return [
+        Metric(
+            f"true / stated error, {name}: off by", "", partial(_miscalibrated, **of), "lower", 0.25
+        )
+        for name, of in cells
+    ]
+
+
+def _draw_convergence(outcomes: Sequence[Outcome[RadioMap]], out: Path) -> Sequence[Path]:
+    """Error and reached cells against rays, ours and a bare call's."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    rays = [outcome.case.inputs.rays for outcome in outcomes]
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    panels: list[tuple[str, Callable[[RadioMap, Any], float]]] = [
+        ("Error against 1e9 rays (RMSE) [dB]", _rmse_db),
+        ("Median error [dB]", _median_error_db),
+        ("Outdoor cells reached", _covered),
+    ]
+    for axes, (label, score) in zip(figure.subplots(1, 3), panels, strict=True):
+        for name, color, maps in (
+            ("rfplatform", "#0072b2", [o.prediction for o in outcomes]),
+            ("one bare call", "#d55e00", [o.baseline for o in outcomes]),
+        ):
+            scores = [score(m, o.case.truth) for m, o in zip(maps, outcomes, strict=True)]
+            axes.plot(rays, scores, "o-", color=color, label=name)
+        axes.set(xscale="log", xlabel="Rays", title=label)
+        axes.title.set_fontsize(10)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[2].yaxis.set_major_formatter(PercentFormatter(1.0, 0))
+    figure.axes[0].legend(frameon=False)
+    path = out / "convergence.png"
+    figure.savefig(path, dpi=160)
+    return [path]
+
+
+PHYSICS: tuple[Benchmark[RadioMap], ...] = (
+    Benchmark(
+        "physics:free-space",
+        "Free space against the closed form, at every cell",
+        _free_space_cases,
+        [Metric("largest difference", "dB", _largest_db, "lower", 0.1)],
+        BARE,
+        OURS,
+    ),
+    Benchmark(
+        "physics:two-ray",
+        "Line of sight and ground reflection against Friis and Fresnel (powers added)",
+        _two_ray_cases,
+        [
+            Metric("RMS difference", "dB", _rms_db, "lower", 0.5),
+            Metric("mean level off by", "dB", _mean_db, "lower", 0.1),
+        ],
+        BARE,
+        OURS,
+    ),
+    Benchmark(
+        "physics:knife-edge",
+        "Diffraction over a wall's edge against the Fresnel-Kirchhoff knife edge",
+        _knife_edge_cases,
+        [
+            Metric("RMS difference", "dB", _rms_db, "lower", 2.0),
+            Metric("mean level off by", "dB", _mean_db, "lower", 1.0),
+        ],
+        BARE,
+        OURS,
+    ),
+    Benchmark(
+        "physics:path-solver",
+        "The map against Sionna's exact path solver at random outdoor cells of Helsinki",
+        _path_solver_cases,
+        [
+            Metric("median difference", "dB", partial(_off_db, quantile=0.5), "lower", 1.0),
+            Metric("90th percentile", "dB", partial(_off_db, quantile=0.9), "lower", 6.0),
+            Metric("exact points reached", "share", _reached, "higher", 0.95),
+        ],
+        BARE,
+        OURS,
+    ),
+    Benchmark(
+        "physics:standard-error",
+        "The stated standard error against the true error over 1e9 rays",
+        partial(_helsinki_cases, REFERENCE_RAYS),
+        _error_metrics(),
+        Predictor("launches' spread, unfiltered", _raw),
+        OURS,
+    ),
+    Benchmark(
+        "physics:convergence",
+        "Error against rays, beside one bare call with the same rays",
+        partial(_helsinki_cases, CONVERGENCE_RAYS),
+        [
+            Metric("RMSE", "dB", _rmse_db, "lower", 1.0, target_is_ratio=True),
+            Metric("median error", "dB", _median_error_db, "lower", 1.0, target_is_ratio=True),
+            Metric("outdoor cells reached", "share", _covered, "higher", 1.0, target_is_ratio=True),
+            Metric("lit though the reference is dark", "share", _falsely_lit, "lower", 0.02),
+        ],
+        BARE,
+        OURS,
+        draw=_draw_convergence,
+    ),
+    Benchmark(
+        "physics:filter",
+        "4e6 filtered rays against 16e6 bare ones",
+        partial(_helsinki_cases, (4_000_000,)),
+        [
+            Metric("RMSE", "dB", _rmse_db, "lower", 1.0, target_is_ratio=True),
+            Metric("median error", "dB", _median_error_db, "lower"),
+            Metric("outdoor cells reached", "share", _covered, "higher", 1.0, target_is_ratio=True),
+            Metric("lit though the reference is dark", "share", _falsely_lit, "lower", 0.02),
+        ],
+        Predictor("bare sionna-rt, 16e6 rays", partial(_bare, rays=16_000_000)),
+        OURS,
+    ),
+)
