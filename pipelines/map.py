@@ -1,0 +1,531 @@
+"""An area and a site list to a radio map with everything that belongs to it, in one directory."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.scene import (
+    Report,
+    describe,
+    describe_input,
+    plain,
+    require_memory,
+    require_output,
+    require_resolution,
+    scene_warnings,
+    sha256,
+    slug,
+    versions,
+    write_json,
+    write_scene_files,
+)
+from rfplatform.catalog import ANTENNAS, SolverConfig, find_solver
+from rfplatform.errors import InputError, MissingError
+from rfplatform.formats.staging import staged
+from rfplatform.geodata.load import load_scene, source_name, source_path
+from rfplatform.geodata.place import BuiltIn, Source, parse_area, parse_bbox
+from rfplatform.geodata.sites import (
+    DEFAULT_FREQUENCY_HZ,
+    SiteRow,
+    parse_site_option,
+    place_sectors,
+    read_sites,
+)
+from rfplatform.propagation.raytraced import TraceProgress
+from rfplatform.radiomap import Grid, RadioMap, Sector
+from rfplatform.scene import Area, Scene
+from rfplatform.units import FloatArray, thermal_noise_dbm
+
+FORMATS: Mapping[str, str] = {
+    "zarr": "radio_map.zarr",
+    "tif": "radio_map.tif",
+    "kmz": "radio_map.kmz",
+    "png": "radio_map.png",
+}
+"""What ``--formats`` can name, and the files."""
+
+RECORD = "run.json"
+COVERAGE_DBM = (-80.0, -90.0, -100.0, -110.0, -120.0)
+"""Levels of the best RSS whose share of the outdoor cells is told."""
+
+BYTES_PER_CELL = 150
+BYTES_PER_SECTOR_CELL = 60
+BYTES_PER_TRACED_SECTOR_CELL = 160
+"""Peak of working memory for each cell, and for each sector's; measured, rounded up."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every option of a map.
+
+    Attributes
+    ----------
+    area : str
+        A built-in extract, a file, ``W,S,E,N`` or a place name.
+    sites : Path, optional
+        A site list. The built-in Helsinki has an example list for where neither this nor
+        `site` is given.
+    site : tuple of str
+        Sites as ``LON,LAT,HEIGHT[,AZIMUTH]``, in place of a list.
+    bbox : str, optional
+        ``W,S,E,N`` to keep of the area.
+    solver : str
+        A name of `rfplatform.catalog.SOLVERS`.
+    frequency_hz : float
+        Carrier of `site`, and of rows of a list that leave it open.
+    resolution_m : float
+        Edge of a cell.
+    receiver_height_m : float
+        Above ground.
+    noise_figure_db : float
+        Of the receivers, for the SINR.
+    max_depth, rays_per_sector, target_noise_db, seed : int, float, float, int
+        See `rfplatform.propagation.raytraced.RayTraced`.
+    diffraction, diffuse_reflection, refraction, reconstruct : bool
+        The same.
+    formats : tuple of str
+        Of `FORMATS`; the scene and the record are always written.
+    out : Path, optional
+        The directory to write; by default ``out/`` and the area's name.
+    overwrite : bool
+        Replace an earlier output.
+    """
+
+    area: str
+    sites: Path | None = None
+    site: tuple[str, ...] = ()
+    bbox: str | None = None
+    solver: str = "raytraced"
+    frequency_hz: float = DEFAULT_FREQUENCY_HZ
+    resolution_m: float = 4.0
+    receiver_height_m: float = 1.5
+    noise_figure_db: float = 7.0
+    max_depth: int = 8
+    rays_per_sector: float = 2e7
+    target_noise_db: float = 1.0
+    seed: int = 1
+    diffraction: bool = True
+    diffuse_reflection: bool = False
+    refraction: bool = False
+    reconstruct: bool = True
+    formats: tuple[str, ...] = tuple(FORMATS)
+    out: Path | None = None
+    overwrite: bool = False
+
+
+_SOLVER_OPTIONS = {
+    "max_depth": "--max-depth",
+    "rays_per_sector": "--rays",
+    "target_noise_db": "--target-noise",
+    "seed": "--seed",
+    "diffraction": "--no-diffraction",
+    "diffuse_reflection": "--scattering",
+    "refraction": "--refraction",
+    "reconstruct": "--no-filter",
+}
+"""Options that only some solvers have: `Config`'s name, which is the solver's, and the flag."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What was asked for, checked as far as it can be without reading the area."""
+
+    source: Source
+    bbox: Area | None
+    solver: SolverConfig
+    rows: tuple[SiteRow, ...]
+    sites_path: Path | None
+    out: Path
+    warnings: tuple[str, ...]
+
+
+def main(
+    config: Config,
+    *,
+    progress: Callable[[TraceProgress], None] | None = None,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Make a radio map and write it with its scene and record, or write nothing.
+
+    On an interrupt (Ctrl-C) while rays are traced, the map of the rays so far is written, and
+    said to be partial: ``solver.stopped_by`` is "interrupted". At any other time an interrupt
+    leaves nothing.
+
+    Parameters
+    ----------
+    config : Config
+    progress : callable, optional
+        Told how far the solver is.
+    report : callable, optional
+        Told what is done next.
+
+    Returns
+    -------
+    dict
+        What ``run.json`` holds, and "out": the area, CRS, origin and grid, the buildings with
+        the provenance of their heights, sectors with their mounts, how the solver went, the
+        coverage, stage times, options, versions, input hashes, outputs and warnings.
+
+    Raises
+    ------
+    InputError
+        Anything wrong with what was asked for.
+    WorkerError
+        The ray tracer's process died or failed.
+    MissingError
+        The machine lacks something: the network, libLLVM.
+    """
+    tell = report or (lambda _: None)
+    clock = _Clock()
+    plan = _plan(config)
+    tell("Reading the buildings")
+    scene = load_scene(plan.source, plan.bbox)
+    sectors = place_sectors(plan.rows, scene)
+    grid = Grid.covering(
+        scene.area.bounds_m(scene.frame),
+        scene.frame,
+        config.resolution_m,
+        config.receiver_height_m,
+    )
+    is_traced = config.solver == "raytraced"
+    per_sector = BYTES_PER_TRACED_SECTOR_CELL if is_traced else BYTES_PER_SECTOR_CELL
+    require_memory(grid, BYTES_PER_CELL + per_sector * len(sectors))
+    clock.lap("scene")
+
+    tell(f"Solving {_count(len(sectors), 'sector')}")
+    radio_map = plan.solver.load(progress)(scene, sectors, grid)
+    radio_map = replace(
+        radio_map,
+        attrs={
+            **plain(dict(radio_map.attrs)),
+            "title": scene.area.name,
+            "attribution": scene.attribution,
+        },
+    )
+    clock.lap("solver")
+
+    tell("Writing the outputs")
+    with staged(plan.out, config.overwrite) as partial:
+        partial.mkdir()
+        _write_map(radio_map, scene, config, partial)
+        (partial / "scene").mkdir()
+        write_scene_files(scene, grid, partial / "scene")
+        clock.lap("outputs")
+        record = {
+            **describe(scene),
+            "grid": _describe_grid(grid),
+            "sectors": [
+                _describe_sector(row, sector)
+                for row, sector in zip(plan.rows, sectors, strict=True)
+            ],
+            "solver": {k: v for k, v in radio_map.attrs.items() if k not in _TITLES},
+            "coverage": coverage(radio_map, config.noise_figure_db),
+            "warnings": [
+                *plan.warnings,
+                *scene_warnings(scene),
+                *_map_warnings(config, radio_map),
+            ],
+            "stages_s": clock.laps,
+            "options": plain(asdict(config)),
+            "versions": versions(),
+            "inputs": {"area": describe_input(plan.source), "sites": _describe_sites(plan)},
+            "outputs": sorted([*(p.name for p in partial.iterdir()), RECORD]),
+        }
+        write_json(record, partial / RECORD)
+    return {**record, "out": str(plan.out)}
+
+
+_TITLES = ("title", "attribution")
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.laps[stage] = round(now - self._last, 2)
+        self._last = now
+
+
+def _plan(config: Config) -> _Plan:
+    _check_numbers(config)
+    _check_formats(config.formats)
+    solver = _solver(config)
+    source = parse_area(config.area)
+    bbox = parse_bbox(config.bbox) if config.bbox is not None else None
+    sites_path = _sites_path(config, source)
+    out = config.out or Path("out") / slug(source_name(source))
+    require_output(
+        out,
+        overwrite=config.overwrite,
+        own={RECORD, "scene", *FORMATS.values()},
+        inputs=[source_path(source), sites_path],
+    )
+    if sites_path is not None:
+        rows = read_sites(
+            sites_path,
+            frequency_hz=config.frequency_hz,
+            known_antennas=ANTENNAS,
+        )
+    else:
+        rows = tuple(
+            parse_site_option(text, number=number, frequency_hz=config.frequency_hz)
+            for number, text in enumerate(config.site, start=1)
+        )
+    warnings = _unused_options(config, solver, rows)
+    return _Plan(source, bbox, solver, rows, sites_path, out, tuple(warnings))
+
+
+def _check_numbers(config: Config) -> None:
+    require_resolution(config.resolution_m)
+    # Comparisons with NaN are false, so that it is refused too.
+    if not 0.0 < config.receiver_height_m <= 1000.0:
+        raise InputError(
+            f"receiver height {config.receiver_height_m:g} m: must be positive, at most 1000 m"
+        )
+    if not 0.0 <= config.noise_figure_db <= 100.0:
+        raise InputError(f"noise figure {config.noise_figure_db:g} dB: must lie in 0..100 dB")
+    if not 30e6 <= config.frequency_hz <= 1e12:
+        raise InputError(
+            f"frequency {config.frequency_hz:g} Hz: must lie in 30e6..1e12 Hz "
+            "(is it in MHz or GHz?)"
+        )
+    if not 1.0 <= config.rays_per_sector <= 1e12:
+        raise InputError(f"rays {config.rays_per_sector:g}: must lie in 1..1e12")
+
+
+def _check_formats(names: Sequence[str]) -> None:
+    if not names:
+        raise InputError(f"formats: give at least one of {', '.join(FORMATS)}")
+    for name in names:
+        if name not in FORMATS:
+            near = difflib.get_close_matches(name, FORMATS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"unknown format {name!r}{hint} (known: {', '.join(FORMATS)})")
+
+
+def _solver(config: Config) -> SolverConfig:
+    """The solver with those of the options that it has."""
+    kind = find_solver(config.solver).config
+    values: dict[str, Any] = {
+        name: getattr(config, name) for name in _SOLVER_OPTIONS if name in _fields_of(kind)
+    }
+    if "rays_per_sector" in values:
+        values["rays_per_sector"] = round(values["rays_per_sector"])
+    return kind(**values)
+
+
+def _fields_of(solver: SolverConfig | type[SolverConfig]) -> set[str]:
+    assert is_dataclass(solver)
+    return {field.name for field in fields(solver)}
+
+
+def _unused_options(config: Config, solver: SolverConfig, rows: Sequence[SiteRow]) -> list[str]:
+    """Options that were given and change nothing, each in a warning."""
+    defaults = {field.name: field.default for field in fields(Config)}
+    has = _fields_of(solver)
+    given = [
+        flag
+        for name, flag in _SOLVER_OPTIONS.items()
+        if name not in has and getattr(config, name) != defaults[name]
+    ]
+    warnings = []
+    if given:
+        does = "does" if len(given) == 1 else "do"
+        warnings.append(f"{', '.join(given)} {does} nothing with --solver {config.solver}")
+    if config.frequency_hz != defaults["frequency_hz"] and not any(
+        row.frequency_hz == config.frequency_hz for row in rows
+    ):
+        warnings.append(
+            f"--frequency {config.frequency_hz / 1e9:g} GHz is not used: every row of the site "
+            "list has its own"
+        )
+    return warnings
+
+
+def _sites_path(config: Config, source: Source) -> Path | None:
+    """The site list to read; None where sites are given one by one."""
+    if config.sites is not None and config.site:
+        raise InputError("give --sites or --site, not both")
+    if config.sites is not None:
+        return config.sites
+    if config.site:
+        return None
+    if isinstance(source, BuiltIn):
+        return example_sites(source.name)
+    raise InputError(
+        "no sites: give a list with --sites sites.csv, or --site LON,LAT,HEIGHT[,AZIMUTH]"
+    )
+
+
+def example_sites(name: str) -> Path:
+    """The example site list of a built-in area, in a checkout or an installed package.
+
+    Raises
+    ------
+    MissingError
+        If it is not there.
+    """
+    import rfplatform
+
+    package = Path(rfplatform.__file__).parent
+    for data in (package.parent / "data", package / "data"):
+        path = data / "sites" / f"{name}.csv"
+        if path.is_file():
+            return path
+    raise MissingError(
+        f"the example site list of {name} is not installed: reinstall rfplatform, or give --sites"
+    )
+
+
+def _write_map(radio_map: RadioMap, scene: Scene, config: Config, directory: Path) -> None:
+    from rfplatform.formats.geotiff import write_geotiff
+    from rfplatform.formats.kmz import write_kmz
+    from rfplatform.formats.picture import write_png
+    from rfplatform.formats.zarr import write_zarr
+
+    for name in dict.fromkeys(config.formats):
+        path = directory / FORMATS[name]
+        if name == "zarr":
+            write_zarr(radio_map, path, noise_figure_db=config.noise_figure_db)
+        elif name == "tif":
+            write_geotiff(radio_map, path)
+        elif name == "kmz":
+            write_kmz(radio_map, path)
+        else:
+            write_png(radio_map, scene, path, noise_figure_db=config.noise_figure_db)
+
+
+def coverage(radio_map: RadioMap, noise_figure_db: float = 7.0) -> dict[str, Any]:
+    """How much of the outdoor area is served, and how well.
+
+    Parameters
+    ----------
+    radio_map : RadioMap
+    noise_figure_db : float
+        Of the receivers.
+
+    Returns
+    -------
+    dict
+        "outdoor_cells"; the shares of them with any path ("reached") and with the best RSS at or
+        above each of `COVERAGE_DBM` ("rss_at_least_dbm"); and the medians over the reached cells
+        of the best RSS and of its sector's SINR, None where none is reached.
+    """
+    rss_dbm = radio_map.best_rss_dbm()[radio_map.outdoor]
+    noise_dbm = thermal_noise_dbm([s.bandwidth_hz for s in radio_map.sectors], noise_figure_db)
+    sinr_db = radio_map.sinr_db(noise_dbm)[radio_map.outdoor]
+    reached = np.isfinite(rss_dbm)
+    cells = max(len(rss_dbm), 1)
+    return {
+        "outdoor_cells": len(rss_dbm),
+        "reached": round(float(reached.sum()) / cells, 4),
+        "rss_at_least_dbm": {
+            f"{level:g}": round(float((rss_dbm >= level).sum()) / cells, 4)
+            for level in COVERAGE_DBM
+        },
+        "median_best_rss_dbm": _median(rss_dbm[reached]),
+        "median_sinr_db": _median(sinr_db[reached]),
+    }
+
+
+def _median(values: FloatArray) -> float | None:
+    return round(float(np.median(values)), 1) if len(values) else None
+
+
+def _map_warnings(config: Config, radio_map: RadioMap) -> list[str]:
+    attrs, warnings = radio_map.attrs, []
+    if attrs.get("stopped_by") == "interrupted":
+        warnings.append(
+            f"interrupted: the map holds the {attrs['rays_traced_per_sector']:.3g} rays per "
+            "sector that were traced so far"
+        )
+    elif attrs.get("stopped_by") == "rays" and config.target_noise_db > 0:
+        noise_db = attrs.get("noise_db")
+        if noise_db is not None and noise_db > config.target_noise_db:
+            # The noise falls with the square root of the rays.
+            more = config.rays_per_sector * (noise_db / config.target_noise_db) ** 2
+            warnings.append(
+                f"the noise is still {noise_db:.2g} dB, above the {config.target_noise_db:g} dB "
+                f"asked for: it would take about --rays {_one_digit_up(more):.0e}"
+            )
+    nominal = attrs.get("nominal_bs_height_m")
+    if nominal and not (
+        attrs["lowest_bs_height_m"] >= nominal / 2 and attrs["highest_bs_height_m"] <= nominal * 2
+    ):
+        warnings.append(
+            f"antennas {attrs['lowest_bs_height_m']:.0f} to {attrs['highest_bs_height_m']:.0f} m "
+            f"above ground: {config.solver} is made for about {nominal:g} m"
+        )
+    beyond = attrs.get("sector_cells_beyond_maximum_distance", 0)
+    if beyond:
+        warnings.append(
+            f"{beyond:,} cells lie beyond the distance that {config.solver} is made for: "
+            "there it is extrapolated"
+        )
+    empty = [
+        s.label
+        for s, gain in zip(radio_map.sectors, radio_map.path_gain_db, strict=True)
+        if not np.isfinite(gain).any()
+    ]
+    if empty:
+        listed = ", ".join(empty[:3]) + (" ..." if len(empty) > 3 else "")
+        warnings.append(f"no cell is reached from {listed}: does the antenna stand in a building?")
+    return warnings
+
+
+def _one_digit_up(value: float) -> float:
+    digit = 10.0 ** math.floor(math.log10(value))
+    return math.ceil(value / digit) * digit
+
+
+def _describe_grid(grid: Grid) -> dict[str, Any]:
+    frame = grid.frame
+    return {
+        "num_x": grid.num_x,
+        "num_y": grid.num_y,
+        "resolution_m": grid.resolution_m,
+        "receiver_height_m": grid.receiver_height_m,
+        "west_easting_m": grid.west_m + frame.origin_easting_m,
+        "south_northing_m": grid.south_m + frame.origin_northing_m,
+    }
+
+
+def _describe_sector(row: SiteRow, sector: Sector) -> dict[str, Any]:
+    return {
+        "site": sector.site,
+        "sector": sector.name,
+        "lon_deg": row.lon_deg,
+        "lat_deg": row.lat_deg,
+        "mount": sector.mount,
+        "height_m": row.height_m,
+        "height_above_ground_m": round(sector.z_m, 2),
+        "azimuth_deg": row.azimuth_deg,
+        "grid_azimuth_deg": round(sector.azimuth_deg, 2),
+        "downtilt_deg": sector.downtilt_deg,
+        "power_dbm": sector.power_dbm,
+        "frequency_hz": sector.frequency_hz,
+        "bandwidth_hz": sector.bandwidth_hz,
+        "antenna": sector.antenna,
+    }
+
+
+def _describe_sites(plan: _Plan) -> dict[str, str] | None:
+    path = plan.sites_path
+    return None if path is None else {"path": str(path), "sha256": sha256(path)}
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,715 @@
+"""The command line: `rfplatform map`, `scene`, `doctor` and `bench`.
+
+Nothing heavy is imported until a command runs, so that help is quick. Results go to standard
+output; progress, warnings and errors to standard error.
+
+Exit codes: 0 done; 1 an error of the program's own; 2 bad input; 3 the ray tracer's process died;
+4 the machine lacks something; 130 interrupted (an interrupted trace still writes its map).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rfplatform import __version__
+from rfplatform.errors import InputError, MissingError, RfplatformError, WorkerError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+    from pipelines.scene import Report
+    from rfplatform.propagation.raytraced import TraceProgress
+
+EXIT_CODES: Mapping[type[RfplatformError], int] = {InputError: 2, WorkerError: 3, MissingError: 4}
+UNEXPECTED, INTERRUPTED = 1, 130
+
+_NEGATIVE_LIST = re.compile(r"-[\d.][^,]*,.*")
+"""A list of numbers whose first is negative, such as a box in the western hemisphere."""
+
+_HEIGHT_SOURCES = {
+    "height": "tagged height",
+    "levels": "from levels",
+    "neighbours": "median of neighbours",
+    "default": "default",
+}
+_STOPPED_BY = {
+    "noise": "target reached",
+    "rays": "all rays spent",
+    "interrupted": "interrupted",
+}
+
+app = typer.Typer(
+    name="rfplatform",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_WHERE, _HOW, _OUTPUT = "Where", "Propagation", "Output"
+
+AreaArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="AREA",
+        help="[bold]helsinki[/]; a file (.osm, .osm.pbf, .geojson, .gpkg, .parquet); "
+        "W,S,E,N in degrees; or a place name.",
+        show_default=False,
+    ),
+]
+BboxOption = Annotated[
+    str | None,
+    typer.Option(metavar="W,S,E,N", help="Keep this box of the area.", rich_help_panel=_WHERE),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Directory to write.  [dim]default: out/AREA[/]",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an earlier output.", rich_help_panel=_OUTPUT)
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=_OUTPUT),
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rfplatform {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand after a command, too.")
+    ] = False,
+) -> None:
+    """Radio maps that can be trusted, from OpenStreetMap to georeferenced coverage."""
+
+
+@app.command("map")
+def map_command(
+    area: AreaArgument,
+    sites: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Site list. [bold]helsinki[/] has an example of its own.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    site: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LON,LAT,HEIGHT[,AZIMUTH]",
+            help="A site, in place of a list; may be repeated. Height above ground, or above "
+            "the roof where there is one.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
+    bbox: BboxOption = None,
+    solver: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="raytraced, tr38901-uma, tr38901-umi, tr38901-rma or free-space.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "raytraced",
+    frequency: Annotated[
+        float,
+        typer.Option(
+            metavar="HZ",
+            help="Carrier, where the site list has none.",
+            show_default="3.5e9",
+            rich_help_panel=_HOW,
+        ),
+    ] = 3.5e9,
+    resolution: Annotated[
+        float, typer.Option(metavar="M", help="Edge of a cell.", rich_help_panel=_HOW)
+    ] = 4.0,
+    receiver_height: Annotated[
+        float,
+        typer.Option(metavar="M", help="Receivers above ground.", rich_help_panel=_HOW),
+    ] = 1.5,
+    noise_figure: Annotated[
+        float, typer.Option(metavar="DB", help="Of the receivers.", rich_help_panel=_HOW)
+    ] = 7.0,
+    max_depth: Annotated[
+        int, typer.Option(metavar="N", help="Most reflections of a path.", rich_help_panel=_HOW)
+    ] = 8,
+    rays: Annotated[
+        float,
+        typer.Option(
+            metavar="N",
+            help="Most rays of each sector.",
+            show_default="2e7",
+            rich_help_panel=_HOW,
+        ),
+    ] = 2e7,
+    target_noise: Annotated[
+        float,
+        typer.Option(
+            metavar="DB",
+            help="Stop at this median standard error; 0: spend all rays.",
+            rich_help_panel=_HOW,
+        ),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed.", rich_help_panel=_HOW)] = 1,
+    diffraction: Annotated[
+        bool,
+        typer.Option("--diffraction/--no-diffraction", help="Around edges.", rich_help_panel=_HOW),
+    ] = True,
+    scattering: Annotated[
+        bool,
+        typer.Option(
+            "--scattering/--no-scattering", help="Diffuse reflection.", rich_help_panel=_HOW
+        ),
+    ] = False,
+    refraction: Annotated[
+        bool,
+        typer.Option(
+            "--refraction/--no-refraction",
+            help="Through walls, into buildings.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
+    no_filter: Annotated[
+        bool,
+        typer.Option("--no-filter", help="Keep the rays' raw estimate.", rich_help_panel=_HOW),
+    ] = False,
+    formats: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="Of zarr, tif, kmz and png.", rich_help_panel=_OUTPUT),
+    ] = "zarr,tif,kmz,png",
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a radio map of an area: Zarr, GeoTIFF, KMZ and picture.
+
+    Ctrl-C while rays are traced keeps the map of the rays so far (and exits with 130).
+    """
+    from pipelines.map import Config, main
+
+    config = Config(
+        area,
+        sites=sites,
+        site=tuple(site or ()),
+        bbox=bbox,
+        solver=solver,
+        frequency_hz=frequency,
+        resolution_m=resolution,
+        receiver_height_m=receiver_height,
+        noise_figure_db=noise_figure,
+        max_depth=max_depth,
+        rays_per_sector=rays,
+        target_noise_db=target_noise,
+        seed=seed,
+        diffraction=diffraction,
+        diffuse_reflection=scattering,
+        refraction=refraction,
+        reconstruct=not no_filter,
+        formats=tuple(name.strip() for name in formats.split(",") if name.strip()),
+        out=out,
+        overwrite=overwrite,
+    )
+    with _live() as (progress, report):
+        record = main(config, progress=progress, report=report)
+    _show(record, _map_summary, as_json=as_json)
+    if record["solver"].get("stopped_by") == "interrupted":
+        sys.stderr.write(f"interrupted: {record['out']} holds the map of the rays so far\n")
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command("scene")
+def scene_command(
+    area: AreaArgument,
+    bbox: BboxOption = None,
+    resolution: Annotated[
+        float,
+        typer.Option(metavar="M", help="Of the raster of building heights.", rich_help_panel=_HOW),
+    ] = 1.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory to write.  [dim]default: out/AREA-scene[/]",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the scene alone: Mitsuba XML with PLY meshes, buildings and their heights."""
+    from pipelines.scene import Config, main
+
+    config = Config(area, bbox=bbox, resolution_m=resolution, out=out, overwrite=overwrite)
+    with _live() as (_, report):
+        record = main(config, report=report)
+    _show(record, _scene_summary, as_json=as_json)
+
+
+@app.command("doctor")
+def doctor_command(as_json: JsonOption = False) -> None:
+    """Look at what this machine has for radio maps, and say what to type for what it lacks."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from rfplatform.doctor import diagnose, ok, render
+
+    with _live() as (_, report):
+        report("Looking around, and tracing a tiny map")
+        checks = diagnose()
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
+    else:
+        render(checks, Console())
+    if not ok(checks):
+        raise typer.Exit(EXIT_CODES[MissingError])
+
+
+@app.command("bench")
+def bench_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A benchmark, or a family such as [bold]speed[/].  [dim]default: all[/]",
+            show_default=False,
+        ),
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Tell what there is, and run nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory for the figures of the benchmarks that draw any.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure accuracy and speed, with a baseline beside every score.
+
+    A missed target is told, and is no error.
+    """
+    from rich.console import Console
+
+    from pipelines.bench import Config, listed, main, render, render_list
+
+    console = Console(highlight=False)
+    if listing:
+        found = listed(name)
+        if as_json:
+            typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        else:
+            console.print(render_list(found))
+        return
+    with _live() as (_, report):
+        result = main(Config(name, out=out), report=report)
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        console.print(render(result))
+
+
+# Further commands belong here, each an @app.command like those above.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; what the `rfplatform` script calls.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code; see the module.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    # A leading space makes "-74.02,40.70,..." a value instead of an option; it is stripped later.
+    given = [f" {a}" if _NEGATIVE_LIST.fullmatch(a) else a for a in given if a != "--debug"]
+    try:
+        with nullcontext() if debug else _quiet_libraries():
+            code = typer.main.get_command(app).main(
+                given, prog_name="rfplatform", standalone_mode=False
+            )
+    except RfplatformError as error:
+        if debug:
+            raise
+        return _fail(str(error), EXIT_CODES[_kind(error)])
+    except _Interrupted:
+        return _fail("interrupted: nothing was written", INTERRUPTED)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error
+            return _usage_error(error)
+        if debug:
+            raise
+        text = _one_line(f"{type(error).__name__}: {error}")
+        return _fail(f"{text} (a fault in rfplatform: --debug shows where)", UNEXPECTED)
+    return code if isinstance(code, int) else 0
+
+
+class _Interrupted(Exception):  # noqa: N818  (a wish, not an error)
+    """Ctrl-C before there was anything to keep; typer makes a mere exit code of the original."""
+
+
+def _usage_error(error: Any) -> int:  # noqa: ANN401  (click's, or typer's own copy of click's)
+    """One line; or the help where nothing was asked for."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if message:
+            sys.stderr.write(message.rstrip() + "\n")
+        return 2
+    return _fail(message, EXIT_CODES[InputError])
+
+
+def _kind(error: RfplatformError) -> type[RfplatformError]:
+    return next(kind for kind in EXIT_CODES if isinstance(error, kind))
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {_one_line(message)}\n")
+    return code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep libraries' warnings out of the one line that an error is told in."""
+    import logging
+    import warnings
+
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+
+
+# ----------------------------------------------------------------------------------------------
+# While it runs
+# ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _live() -> Iterator[tuple[Callable[[TraceProgress], None], Report]]:
+    """A spinner, then a bar, on standard error; nothing where that is no terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    progress = _progress(console)
+    task = progress.add_task("Starting", total=None, noise="", batches="", rate="")
+    # Where nobody watches, a log gets the errors alone.
+    progress.disable = not console.is_terminal
+    with _interruptible(), progress:
+
+        def report(text: str) -> None:
+            progress.reset(task, description=text, total=None, noise="", batches="", rate="")
+
+        def show(now: TraceProgress) -> None:
+            noise = f"noise {now.noise_db:.2f} dB" if now.noise_db == now.noise_db else ""
+            progress.update(
+                task,
+                description="Tracing",
+                completed=now.rays,
+                total=now.rays_budget,
+                batches=f"batch {min(now.rounds + 1, now.num_rounds)}/{now.num_rounds}",
+                rate=f"{_short(now.rays / max(now.elapsed_s, 1e-9))} rays/s",
+                noise=noise,
+            )
+
+        yield show, report
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise _Interrupted from error
+
+
+def _progress(console: Console) -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    class TimeLeft(Remaining):
+        """Time left, and nothing before it is known."""
+
+        def render(self, task: Any) -> Any:  # noqa: ANN401  (rich's own types)
+            from rich.text import Text
+
+            if task.total is None or task.time_remaining is None:
+                return Text("")
+            return Text(f"{_duration(round(task.time_remaining))} left", style="progress.remaining")
+
+    return Progress(
+        SpinnerColumn(style="cyan"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28, pulse_style="grey37", complete_style="cyan"),
+        TextColumn("{task.fields[batches]}"),
+        TextColumn("[dim]{task.fields[rate]}"),
+        TextColumn("[bold]{task.fields[noise]}"),
+        TimeLeft(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+# ----------------------------------------------------------------------------------------------
+# When it is done
+# ----------------------------------------------------------------------------------------------
+
+
+def _show(
+    record: Mapping[str, Any],
+    summary: Callable[[Mapping[str, Any]], RenderableType],
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        for warning in record["warnings"]:
+            sys.stderr.write(f"warning: {_one_line(warning)}\n")
+        sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(summary(record))
+
+
+def _map_summary(record: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    grid = record["grid"]
+    cells = (
+        f"{grid['num_x']} x {grid['num_y']} cells of {grid['resolution_m']:g} m, "
+        f"{grid['receiver_height_m']:g} m above ground"
+    )
+    facts: list[tuple[str, RenderableType]] = [
+        *_scene_facts(record),
+        ("Grid", Text(cells)),
+        ("Sites", _sites_table(record["sectors"])),
+        ("Solver", _solver_text(record["solver"])),
+        ("Coverage", _coverage_bars(record["coverage"])),
+        ("Time", _times(record["stages_s"])),
+        ("Written", _written(record)),
+    ]
+    return Group(_title(record), _facts(facts), *_notes(record), Text())
+
+
+def _scene_summary(record: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    materials = record["buildings"]["materials"]
+    listed = ", ".join(
+        f"{count:,} {name}" for name, count in sorted(materials.items(), key=lambda pair: -pair[1])
+    )
+    facts: list[tuple[str, RenderableType]] = [
+        *_scene_facts(record),
+        ("Materials", Text(listed or "none")),
+        ("Ground", Text(record["ground_material"].replace("_", " "))),
+        ("Time", _times(record["stages_s"])),
+        ("Written", _written(record)),
+    ]
+    return Group(_title(record), _facts(facts), *_notes(record), Text())
+
+
+def _title(record: Mapping[str, Any]) -> RenderableType:
+    from rich.rule import Rule
+    from rich.text import Text
+
+    return Rule(Text(record["area"]["name"], style="bold cyan"), align="left", style="cyan")
+
+
+def _facts(rows: Sequence[tuple[str, RenderableType]]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, (name, value) in enumerate(rows):
+        table.add_row(name, value)
+        if number + 1 < len(rows) and name in ("Grid", "Sites", "Solver", "Coverage"):
+            table.add_row("", "")
+    return table
+
+
+def _notes(record: Mapping[str, Any]) -> list[RenderableType]:
+    from rich.table import Table
+    from rich.text import Text
+
+    notes = Table.grid(padding=(0, 1, 0, 0))
+    notes.add_column(no_wrap=True)
+    notes.add_column(overflow="fold")
+    for warning in record["warnings"]:
+        notes.add_row(Text("!", style="bold yellow"), Text(warning, style="yellow"))
+    parts: list[RenderableType] = [Text(), notes] if record["warnings"] else []
+    if record["attribution"]:
+        parts += [Text(), Text(record["attribution"], style="dim")]
+    return parts
+
+
+def _scene_facts(record: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
+    from rich.text import Text
+
+    area, buildings = record["area"], record["buildings"]
+    size = f"{area['width_m'] / 1e3:.2f} x {area['height_m'] / 1e3:.2f} km"
+    where = ",".join(f"{bound:.5f}" for bound in area["bounds_deg"])
+    heights = " · ".join(
+        f"{count:,} {_HEIGHT_SOURCES[source]}"
+        for source, count in buildings["height_sources"].items()
+        if count
+    )
+    return [
+        ("Area", Text.assemble(f"{size}, {record['crs']}", (f"   {where}", "dim"))),
+        ("Buildings", Text(f"{buildings['count']:,}")),
+        ("Heights", Text(heights or "none")),
+    ]
+
+
+def _sites_table(sectors: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """A row for each mast and kind of antenna; the masts beyond the first dozen are counted."""
+    from rich.table import Table
+    from rich.text import Text
+
+    masts: dict[tuple[Any, ...], list[str]] = {}
+    for s in sectors:
+        key = (
+            s["site"], s["mount"], f"{s['height_m']:g}", f"{s['height_above_ground_m']:.1f}",
+            s["antenna"], f"{s['frequency_hz'] / 1e9:g}", f"{s['power_dbm']:g}",
+        )  # fmt: skip
+        masts.setdefault(key, []).append(f"{s['azimuth_deg']:.0f}°")
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("site", "antenna height", "sectors", "pattern", "carrier", "power"):
+        table.add_column(name, overflow="fold")
+    shown = list(masts.items())[:12]
+    for (site, mount, height, above, antenna, ghz, dbm), azimuths in shown:
+        high = f"{above} m" + (f" (roof + {height} m)" if mount == "roof" else " above ground")
+        points = (
+            " ".join(azimuths) if antenna not in ("isotropic", "dipole") else str(len(azimuths))
+        )
+        table.add_row(
+            *(Text(cell) for cell in (site, high, points, antenna, f"{ghz} GHz", f"{dbm} dBm"))
+        )
+    if len(masts) > len(shown):
+        table.add_row(Text(f"and {len(masts) - len(shown)} more", style="dim"))
+    return table
+
+
+def _solver_text(solver: Mapping[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    text = Text(solver["solver"])
+    if "rays_traced_per_sector" not in solver:
+        if "standard" in solver:
+            text.append(f"   {solver['standard']}", style="dim")
+        return text
+    noise_db = solver.get("noise_db")
+    noise = f"noise {noise_db:.2f} dB" if noise_db is not None else "noise unknown"
+    text.append(
+        f", {_short(solver['rays_traced_per_sector'])} rays a sector in "
+        f"{solver['rounds']} batches, {_short(solver['rays_per_s'])} rays/s\n"
+    )
+    text.append(noise, style="bold")
+    text.append(f" median standard error   {_STOPPED_BY[solver['stopped_by']]}", style="dim")
+    return text
+
+
+def _coverage_bars(coverage: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    rows = [
+        ("any path", coverage["reached"]),
+        *(
+            (f"RSS ≥ {level} dBm".replace("-", "\N{MINUS SIGN}"), share)
+            for level, share in reversed(coverage["rss_at_least_dbm"].items())
+        ),
+    ]
+    for name, share in rows:
+        filled = round(share * 30)
+        bar = Text("━" * filled, style="cyan").append("─" * (30 - filled), style="grey30")
+        table.add_row(Text(name), bar, Text(f"{share:.1%}", justify="right"))
+    head = Text(f"of {coverage['outdoor_cells']:,} outdoor cells, best sector", style="dim")
+    medians = Text("median")
+    for name, unit in (("median_best_rss_dbm", "dBm RSS"), ("median_sinr_db", "dB SINR")):
+        if coverage[name] is not None:
+            value = f"{coverage[name]:.1f}".replace("-", "\N{MINUS SIGN}")
+            medians.append(f"   {value} {unit}")
+    return Group(head, table, medians) if coverage["reached"] else Group(head, table)
+
+
+def _times(stages_s: Mapping[str, float]) -> RenderableType:
+    from rich.text import Text
+
+    return Text(" · ".join(f"{stage} {_duration(seconds)}" for stage, seconds in stages_s.items()))
+
+
+def _written(record: Mapping[str, Any]) -> RenderableType:
+    from rich.text import Text
+
+    text = Text(f"{record['out']}/", style="bold", overflow="fold")
+    text.append("\n" + "  ".join(record["outputs"]), style="not bold")
+    return text
+
+
+def _short(number: float) -> str:
+    """A large number in thousands, millions or billions."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes / 60:.1f} h"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
