@@ -343,7 +343,8 @@ PRESS_CTRL_C = "os.kill(os.getpid(), signal.SIGINT)"
 def traced(tmp_path: Path, action: str, at: int) -> subprocess.CompletedProcess:
     """A long trace of one sector, to which something happens after some launches."""
     given = ["map", "helsinki", "--site", SITE, "--resolution", "20", "--rays", "1e9",
-             "--target-noise", "0", "--formats", "tif", "--out", str(tmp_path / "made" / "map")]  # fmt: skip
+             "--target-noise", "0", "--formats", "tif",
+             "--out", str(tmp_path / "made" / "map")]  # fmt: skip
     program = DRIVER.replace("AT:", f"{at}:").replace("ACTION", action)
     return subprocess.run(
         [sys.executable, "-c", program, *given],

@@ -111,4 +111,5 @@ def _points(grid: Grid, per_cell: int) -> tuple[npt.NDArray[np.floating], npt.ND
 
 def _cell_means(fine: FloatArray, per_cell: int) -> FloatArray:
     rows, columns = fine.shape
-    return fine.reshape(rows // per_cell, per_cell, columns // per_cell, per_cell).mean(axis=(1, 3))
+    blocks = fine.reshape(rows // per_cell, per_cell, columns // per_cell, per_cell)
+    return np.asarray(blocks.mean(axis=(1, 3)))

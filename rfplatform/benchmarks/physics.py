@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ import numpy.typing as npt
 from rfplatform.benchmark import Benchmark, Case, Metric, Outcome, Predictor
 from rfplatform.benchmarks import helsinki
 from rfplatform.benchmarks.closed_forms import free_space_gain, knife_edge_gain, two_ray_gain
+from rfplatform.metrics import (
+    error_quantile_db,
+    finite_in_both,
+    rmse_db,
+    share_falsely_reached,
+    share_reached,
+)
 from rfplatform.propagation.raytraced import RayTraced, Tracer, tracer
 from rfplatform.radiomap import Grid, RadioMap, Sector
 from rfplatform.rasterize import outdoor_share
@@ -124,8 +132,7 @@ def _two_ray_cases() -> Iterator[Case]:
 
 
 def _rms_db(prediction: RadioMap, truth: FloatArray) -> float:
-    both = np.isfinite(prediction.path_gain_db) & np.isfinite(truth)
-    return float(np.sqrt(np.mean((prediction.path_gain_db - truth)[both] ** 2)))
+    return rmse_db(prediction.path_gain_db, truth)
 
 
 def _mean_db(prediction: RadioMap, truth: FloatArray) -> float:
@@ -179,8 +186,7 @@ def _random_outdoor_cells(scene: Scene, grid: Grid) -> npt.NDArray[np.intp]:
 def _off_db(prediction: RadioMap, truth: Any, quantile: float) -> float:  # noqa: ANN401
     cells, gain_db = truth
     ours = prediction.path_gain_db[0][cells[:, 0], cells[:, 1]]
-    both = np.isfinite(ours) & np.isfinite(gain_db)
-    return float(np.quantile(np.abs(ours - gain_db)[both], quantile))
+    return error_quantile_db(ours, gain_db, quantile)
 
 
 def _reached(prediction: RadioMap, truth: Any) -> float:  # noqa: ANN401
@@ -207,34 +213,24 @@ def _helsinki_cases(rays: Sequence[int]) -> Iterator[Case]:
             )
 
 
-def _difference_db(
-    prediction: RadioMap, reference: helsinki.Reference
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Prediction minus reference, and where both have a path."""
-    ours = prediction.path_gain_db[0].astype(float)
-    both = reference.outdoor & np.isfinite(ours) & np.isfinite(reference.path_gain_db)
-    difference = np.zeros(ours.shape)
-    difference[both] = ours[both] - reference.path_gain_db[both]
-    return difference, both
-
-
 def _rmse_db(prediction: RadioMap, reference: helsinki.Reference) -> float:
-    difference, both = _difference_db(prediction, reference)
-    return float(np.sqrt(np.mean(difference[both] ** 2)))
+    return rmse_db(prediction.path_gain_db[0], reference.path_gain_db, reference.outdoor)
 
 
 def _median_error_db(prediction: RadioMap, reference: helsinki.Reference) -> float:
-    difference, both = _difference_db(prediction, reference)
-    return float(np.median(np.abs(difference[both])))
+    return error_quantile_db(
+        prediction.path_gain_db[0], reference.path_gain_db, cells=reference.outdoor
+    )
 
 
 def _covered(prediction: RadioMap, reference: helsinki.Reference) -> float:
-    return float(np.isfinite(prediction.path_gain_db[0])[reference.outdoor].mean())
+    return share_reached(prediction.path_gain_db[0], reference.outdoor)
 
 
 def _falsely_lit(prediction: RadioMap, reference: helsinki.Reference) -> float:
-    lit = np.isfinite(prediction.path_gain_db[0]) & ~np.isfinite(reference.path_gain_db)
-    return float(lit[reference.outdoor].mean())
+    return share_falsely_reached(
+        prediction.path_gain_db[0], reference.path_gain_db, reference.outdoor
+    )
 
 
 def _true_over_stated(
@@ -247,12 +243,13 @@ def _true_over_stated(
     """Median true error over the median that the stated standard error stands for."""
     if prediction.standard_error_db is None:
         return float("nan")
-    difference, cells = _difference_db(prediction, reference)
+    ours_db, truth_db = prediction.path_gain_db[0], reference.path_gain_db
+    cells = finite_in_both(ours_db, truth_db, reference.outdoor)
     cells &= (reference.path_gain_db >= level_db[0]) & (reference.path_gain_db < level_db[1])
     if los is not None:
         cells &= reference.los == los
     stated_db = MEDIAN_OF_NORMAL * np.median(prediction.standard_error_db[0][cells])
-    return float(np.median(np.abs(difference[cells])) / stated_db)
+    return float(error_quantile_db(ours_db, truth_db, cells=cells) / stated_db)
 
 
 def _miscalibrated(prediction: RadioMap, reference: helsinki.Reference, **cells: Any) -> float:  # noqa: ANN401
@@ -265,7 +262,7 @@ def _error_metrics() -> list[Metric[RadioMap]]:
         ("line of sight", {"los": True}),
         ("no line of sight", {"los": False}),
     ]
-    for low, high in zip(LEVELS_DB[:-1], LEVELS_DB[1:], strict=True):
+    for low, high in pairwise(LEVELS_DB):
         name = (
             f"{low:g} to {high:g} dB"
             if np.isfinite([low, high]).all()

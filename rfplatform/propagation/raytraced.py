@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from rfplatform.errors import InputError
 from rfplatform.propagation.montecarlo import (
     MIN_RAYS_PER_SECTOR,
     MIN_ROUNDS,
+    Round,
     RunningMean,
     rounds,
 )
@@ -275,42 +276,35 @@ def _solve(
         shapes = [(len(g), *grid.shape) for g in trace.groups]
         return _Traced([RunningMean(shape) for shape in shapes], trace.groups, steps)
 
-    specular, diffracted = nothing_yet(SPECULAR_STEPS), nothing_yet(DIFFRACTED_STEPS)
-    kinds: list[tuple[Interactions, _Traced]] = [("specular", specular)]
+    kinds: dict[Interactions, _Traced] = {"specular": nothing_yet(SPECULAR_STEPS)}
     if config.diffraction:
-        kinds.append(("diffraction", diffracted))
+        kinds["diffraction"] = nothing_yet(DIFFRACTED_STEPS)
 
     def estimate(*, smooth: bool) -> tuple[FloatArray, FloatArray]:
-        parts = [traced.estimate(los, lit, smooth=smooth) for _, traced in kinds]
+        parts = [traced.estimate(los, lit, smooth=smooth) for traced in kinds.values()]
         total = line_of_sight + sum(power for power, _ in parts)
         return total, np.sqrt(sum(error**2 for _, error in parts))
 
-    largest = max(len(g) for g in trace.groups)
-    plan = rounds(config.rays_per_sector, config.seed, MAX_SAMPLES_PER_LAUNCH // largest)
-    if config.max_depth == 0:  # line of sight alone, which is exact
-        plan = []
+    plan = _plan(config, trace.groups)
+    budget = config.rays_per_sector * len(sectors) * len(kinds)
     noise_db, spent, stopped_by = float("nan"), 0, "rays"
     first_ray = time.monotonic()
     try:
         for i, round_ in enumerate(plan):
-            for (kind, traced), rays in zip(
-                kinds, (round_.specular_rays, round_.diffraction_rays), strict=False
-            ):
-                for g, members in enumerate(trace.groups if rays else ()):
-                    gain = trace.trace(g, rays, config.seed + i, kind)
-                    traced.means[g].add(gain / share, rays)
-                    spent += rays * len(members)
-                    if progress is not None:
-                        seconds = time.monotonic() - first_ray
-                        budget = config.rays_per_sector * len(sectors) * len(kinds)
-                        progress(TraceProgress(spent, budget, i, len(plan), noise_db, seconds))
+            for kind, group, rays in _launches(round_, kinds, trace.groups):
+                gain = trace.trace(group, rays, config.seed + i, kind)
+                kinds[kind].means[group].add(gain / share, rays)
+                spent += rays * len(trace.groups[group])
+                if progress is not None:
+                    elapsed_s = time.monotonic() - first_ray
+                    progress(TraceProgress(spent, budget, i, len(plan), noise_db, elapsed_s))
             if MIN_ROUNDS <= i + 1 < len(plan) and config.target_noise_db > 0:
                 noise_db = _noise_db(*estimate(smooth=config.reconstruct), lit)
                 if noise_db <= config.target_noise_db:
                     stopped_by = "noise"
                     break
     except KeyboardInterrupt:
-        if plan and min(traced.num_launches() for _, traced in kinds) == 0:
+        if min(traced.num_launches() for traced in kinds.values()) == 0:
             raise
         stopped_by = "interrupted"
 
@@ -328,14 +322,32 @@ def _solve(
         attrs={
             "solver": "raytraced",
             **asdict(config),
-            "rounds": specular.num_launches(),
-            "rays_traced_per_sector": min(m.rays for m in specular.means),
+            "rounds": kinds["specular"].num_launches(),
+            "rays_traced_per_sector": min(m.rays for m in kinds["specular"].means),
             "noise_db": noise_db if np.isfinite(noise_db) else None,
             "stopped_by": stopped_by,
             "solve_s": round(time.monotonic() - started, 2),
             "rays_per_s": round(spent / max(seconds, 1e-9)),
         },
     )
+
+
+def _plan(config: RayTraced, groups: Sequence[tuple[int, ...]]) -> list[Round]:
+    if config.max_depth == 0:  # line of sight alone, which is exact
+        return []
+    largest = max(len(g) for g in groups)
+    return rounds(config.rays_per_sector, config.seed, MAX_SAMPLES_PER_LAUNCH // largest)
+
+
+def _launches(
+    round_: Round, kinds: Iterable[Interactions], groups: Sequence[tuple[int, ...]]
+) -> Iterator[tuple[Interactions, int, int]]:
+    """Kind, group and rays of every launch of a round."""
+    rays = {"specular": round_.specular_rays, "diffraction": round_.diffraction_rays}
+    for kind in kinds:
+        if rays[kind]:
+            for group in range(len(groups)):
+                yield kind, group, rays[kind]
 
 
 def _noise_db(total: FloatArray, error: FloatArray, lit: npt.NDArray[np.bool_]) -> float:
@@ -348,7 +360,7 @@ def _noise_db(total: FloatArray, error: FloatArray, lit: npt.NDArray[np.bool_]) 
 
 def _decibels_of(relative_error: FloatArray) -> FloatArray:
     """Standard deviation in dB of a level whose power has a relative standard error."""
-    return 10.0 / np.log(10.0) * relative_error
+    return np.asarray(10.0 / np.log(10.0) * relative_error)
 
 
 def _in_db(power: FloatArray, lit: npt.NDArray[np.bool_]) -> FloatArray:
@@ -358,7 +370,7 @@ def _in_db(power: FloatArray, lit: npt.NDArray[np.bool_]) -> FloatArray:
 def _relative_db(total: FloatArray, error: FloatArray, lit: npt.NDArray[np.bool_]) -> FloatArray:
     reached = lit & (total > 0)
     relative = np.divide(error, total, out=np.full(total.shape, np.nan), where=reached)
-    return _decibels_of(relative).astype(np.float32)
+    return np.asarray(_decibels_of(relative), dtype=np.float32)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -420,7 +432,7 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
     }
 
 
-def _extend_frequency_range(material: Any) -> None:
+def _extend_frequency_range(material: Any) -> None:  # noqa: ANN401
     """Let a P.2040 material be used outside its table's range, by the nearest range's formula.
 
     Ground is tabulated from 1 to 10 GHz and concrete from 1 to 100 GHz only (ITU-R P.2040-3,
@@ -430,7 +442,7 @@ def _extend_frequency_range(material: Any) -> None:
 
     ranges = ITU_MATERIALS_PROPERTIES[material.itu_type]
 
-    def properties(frequency_hz: Any) -> tuple[Any, Any]:
+    def properties(frequency_hz: Any) -> tuple[Any, Any]:  # noqa: ANN401
         import mitsuba as mi
 
         f_ghz = float(frequency_hz[0]) / 1e9
@@ -462,7 +474,7 @@ def _activate(session: _Session, group: int) -> list[Sector]:
     return sectors
 
 
-def _array(antenna_name: str) -> Any:
+def _array(antenna_name: str) -> Any:  # noqa: ANN401
     """One element with our pattern of that name, vertically polarized."""
     import sionna.rt as rt
 
@@ -568,7 +580,8 @@ def _seen(session: _Session, sector: Sector, rows: slice) -> npt.NDArray[np.bool
     to_antenna = mi.Point3f(sector.x_m, sector.y_m, sector.z_m) - points
     distance = dr.norm(to_antenna)
     # A hair short of both ends, lest the mast's own roof or the wall beside a point blocks it.
-    ray = mi.Ray3f(points, to_antenna / distance)
+    rays: Any = mi.Ray3f  # its stub wants a time and wavelengths too
+    ray = rays(points, to_antenna / distance)
     ray.maxt = distance - 1e-2
     seen = ~np.array(session.scene.mi_scene.ray_test(ray))
     return seen.reshape(rows.stop - rows.start, SUBCELLS, session.grid["num_x"], SUBCELLS)
@@ -593,7 +606,7 @@ def _free_space(
             height_m,
         ).reshape(len(near_y), SUBCELLS, len(near_x), SUBCELLS)
         gain[box_y, box_x] = (fine * seen[box_y, :, box_x]).mean(axis=(1, 3))
-    return gain
+    return np.asarray(gain)
 
 
 def _free_space_gain(
@@ -611,9 +624,7 @@ def _free_space_gain(
     return np.asarray(db_to_linear(gain_dbi) * factor / (dx**2 + dy**2 + dz**2))
 
 
-def _point_gains(
-    session: _Session, points_m: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _point_gains(session: _Session, points_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Sum of the squared path coefficients at points, by the exact (image-method) path solver."""
     import sionna.rt as rt
 

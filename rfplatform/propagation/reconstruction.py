@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import comb
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from rfplatform.units import FloatArray
+
+Number = TypeVar("Number", np.int_, np.floating)
 
 SPECULAR_STEPS = 2
 DIFFRACTED_STEPS = 1
@@ -137,10 +140,10 @@ def _sum_of_squared_weights(
     """
     kept, squares = np.ones(shape), np.zeros(shape)
     for flow, (dy, dx, _) in zip(flows, _LINKS, strict=True):
-        for cells in _pair(kept, dy, dx):
-            cells -= flow
-        for cells in _pair(squares, dy, dx):
-            cells += flow**2
+        for kept_cells in _pair(kept, dy, dx):
+            np.subtract(kept_cells, flow, out=kept_cells)
+        for square_cells in _pair(squares, dy, dx):
+            np.add(square_cells, flow**2, out=square_cells)
     once, all_steps = (2 * np.log(comb(4 * n, 2 * n) / 16**n) for n in (1, steps))
     return np.asarray((kept**2 + squares) ** (all_steps / once))
 
@@ -151,14 +154,14 @@ def _step(field: FloatArray, flows: Sequence[npt.NDArray[np.float64]]) -> FloatA
         here, there = _pair(field, dy, dx)
         moved = flow * (there - here)
         here_after, there_after = _pair(after, dy, dx)
-        here_after += moved
-        there_after -= moved
+        np.add(here_after, moved, out=here_after)
+        np.subtract(there_after, moved, out=there_after)
     return after
 
 
 def _pair(
-    field: npt.NDArray[np.generic], dy: int, dx: int
-) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+    field: npt.NDArray[Number], dy: int, dx: int
+) -> tuple[npt.NDArray[Number], npt.NDArray[Number]]:
     """Views of a field's cells and of their neighbours dy up and dx to the right."""
     rows, columns = field.shape
     if dx < 0:
