@@ -231,7 +231,7 @@ def test_negative_longitudes_are_values_not_options(flags, tmp_path, capsys):
     table = gpd.GeoDataFrame({"height": [20.0] * 5}, geometry=shapes, crs="EPSG:4326")
     table.to_file(tmp_path / "blocks.geojson")
     box = ["--bbox", "-74.013,40.704,-74.005,40.707"]
-    site = ["--site", "-74.009,40.7045,12"]
+    site = ["--site", "-74.009,40.7053,12"]
     given = ["blocks.geojson", *box, *site, "--solver", "free-space", "--formats", "tif"]
     assert cli.main(["map", *flags, *given]) == 0
     capsys.readouterr()
@@ -337,14 +337,15 @@ pipelines.map.main = main
 sys.exit(cli.main())
 """
 KILL_WORKER = "[child.kill() for child in psutil.Process().children()]"
+RAYS = 2e6
 PRESS_CTRL_C = "os.kill(os.getpid(), signal.SIGINT)"
 
 
 def traced(tmp_path: Path, action: str, at: int) -> subprocess.CompletedProcess:
     """A long trace of one sector, to which something happens after some launches."""
-    given = ["map", "helsinki", "--site", SITE, "--resolution", "20", "--rays", "1e9",
-             "--target-noise", "0", "--formats", "tif",
-             "--out", str(tmp_path / "made" / "map")]  # fmt: skip
+    out = ("--formats", "tif", "--out", str(tmp_path / "made" / "map"))
+    effort = ("--resolution", "20", "--rays", str(RAYS), "--target-noise", "0")
+    given = ["map", "helsinki", "--site", SITE, *effort, *out]
     program = DRIVER.replace("AT:", f"{at}:").replace("ACTION", action)
     return subprocess.run(
         [sys.executable, "-c", program, *given],
@@ -369,7 +370,7 @@ def test_ctrl_c_while_tracing_keeps_the_map_so_far_and_says_so(tmp_path):
     assert "interrupted" in done.stdout
     record = json.loads((made / "run.json").read_text())
     assert record["solver"]["stopped_by"] == "interrupted"
-    assert 0 < record["solver"]["rays_traced_per_sector"] < 1e9
+    assert 0 < record["solver"]["rays_traced_per_sector"] < RAYS / 2
     assert any(warning.startswith("interrupted") for warning in record["warnings"])
     assert record["coverage"]["reached"] > 0.2
     assert [p.name for p in made.parent.iterdir()] == ["map"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rfplatform.antennas import (
@@ -173,6 +173,10 @@ def test_downtilt_points_below_the_horizon():
 )
 def test_only_the_direction_counts(azimuth_deg, downtilt_deg, direction, length):
     d = np.array(direction)
+    # Along the antenna's own axis every azimuth meets, and the table jumps from one to the next.
+    azimuth, tilt = np.radians([azimuth_deg, downtilt_deg])
+    axis = [np.sin(tilt) * np.sin(azimuth), np.sin(tilt) * np.cos(azimuth), np.cos(tilt)]
+    assume(np.linalg.norm(np.cross(axis, d)) > 1e-6 * np.linalg.norm(d))
     here = sector_gain_dbi(TR38901Element(), azimuth_deg, downtilt_deg, *d)
     there = sector_gain_dbi(TR38901Element(), azimuth_deg + 360, downtilt_deg, *(length * d))
     assert here == pytest.approx(there, abs=1e-6)
