@@ -381,7 +381,7 @@ def example_sites(name: str) -> Path:
     import rfplatform
 
     package = Path(rfplatform.__file__).parent
-    for data in (package.parent / "data", package / "data"):
+    for data in (package / "data", package.parent / "data"):
         path = data / "sites" / f"{name}.csv"
         if path.is_file():
             return path

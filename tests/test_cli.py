@@ -370,7 +370,7 @@ def test_ctrl_c_while_tracing_keeps_the_map_so_far_and_says_so(tmp_path):
     assert "interrupted" in done.stdout
     record = json.loads((made / "run.json").read_text())
     assert record["solver"]["stopped_by"] == "interrupted"
-    assert 0 < record["solver"]["rays_traced_per_sector"] < RAYS / 2
+    assert 0 < record["solver"]["rays_traced_per_sector"] < 0.9 * RAYS
     assert any(warning.startswith("interrupted") for warning in record["warnings"])
     assert record["coverage"]["reached"] > 0.2
     assert [p.name for p in made.parent.iterdir()] == ["map"]
