@@ -193,7 +193,7 @@ SCENE: Benchmark[SceneRun] = Benchmark(
 MASTS_DEG = ((24.93865, 60.16780), (24.94812, 60.17290), (24.95183, 60.16533))
 """Longitude and latitude of three masts on roofs of central Helsinki."""
 
-RAYS_ONE_SECTOR, RAYS_NINE_SECTORS = 4_000_000, 1_500_000
+RAYS_ONE_SECTOR, RAYS_NINE_SECTORS = 4_000_000, 4_000_000
 TIME_RATIO = 1.10
 
 

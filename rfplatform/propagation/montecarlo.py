@@ -24,8 +24,12 @@ MIN_RAYS_PER_SECTOR = 1_000
 MIN_ROUNDS = 4
 """Fewer specular launches give no spread worth the name; the first stop is looked at then."""
 
-SPECULAR_RAYS = 2_000_000
-"""What a specular launch grows to before there are more of them."""
+RAYS_OF_MIN_ROUNDS = 4_000_000
+"""Budget up to which there are `MIN_ROUNDS`; above, rounds grow with its cube root.
+
+One lattice is more even than a union of several, so that launches should grow; and there should
+be more of them, so that their spread is known better and a trace can stop in time.
+"""
 
 ROUNDS_PER_DIFFRACTION = 2
 """Diffraction is launched every so many rounds, with as many times the rays."""
@@ -68,14 +72,9 @@ def rounds(rays_per_sector: int, seed: int, max_rays_per_launch: int) -> list[Ro
         An even number, at least `MIN_ROUNDS`.
     """
     per = ROUNDS_PER_DIFFRACTION
-    wanted = max(
-        MIN_ROUNDS,
-        rays_per_sector / SPECULAR_RAYS,
-        1.2 * per * rays_per_sector / max_rays_per_launch,
-    )
-    # Not ever more rounds: a large budget goes into larger launches, up to what one can hold.
-    bound = max(24.0, 1.2 * per * rays_per_sector / max_rays_per_launch)
-    num = per * int(np.ceil(min(wanted, bound) / per))
+    wanted = MIN_ROUNDS * np.cbrt(max(1.0, rays_per_sector / RAYS_OF_MIN_ROUNDS))
+    fewest = 1.2 * per * rays_per_sector / max_rays_per_launch
+    num = max(per * round(wanted / per), per * int(np.ceil(fewest / per)))
     order = np.random.default_rng(seed)
     specular = order.permutation(_spread(rays_per_sector, num))
     diffraction = order.permutation(_spread(rays_per_sector, num // per))

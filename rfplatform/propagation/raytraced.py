@@ -243,16 +243,21 @@ class _Traced:
         """Launches that every group has had."""
         return min(m.num_batches for m in self.means)
 
+    def power(self) -> FloatArray:
+        """Path gain (linear) as traced, sectors in their order."""
+        return np.concatenate([m.mean() for m in self.means])[self._order()]
+
     def estimate(
         self, los: npt.NDArray[np.bool_], lit: npt.NDArray[np.bool_], *, smooth: bool
     ) -> tuple[FloatArray, FloatArray]:
         """Path gain (linear) and its standard error, sectors in their order."""
         from rfplatform.propagation.reconstruction import reconstruct
 
-        order = np.argsort(np.concatenate([np.array(g) for g in self.groups]))
-        power = np.concatenate([m.mean() for m in self.means])[order]
-        error = np.concatenate([m.standard_error() for m in self.means])[order]
-        return reconstruct(power, error, los, lit, self.diffusion_steps if smooth else 0)
+        error = np.concatenate([m.standard_error() for m in self.means])[self._order()]
+        return reconstruct(self.power(), error, los, lit, self.diffusion_steps if smooth else 0)
+
+    def _order(self) -> npt.NDArray[np.intp]:
+        return np.argsort(np.concatenate([np.array(g) for g in self.groups]))
 
 
 def _solve(
@@ -279,16 +284,21 @@ def _solve(
         shapes = [(len(g), *grid.shape) for g in trace.groups]
         return _Traced([RunningMean(shape) for shape in shapes], trace.groups, steps)
 
-    kinds: dict[Interactions, _Traced] = {"specular": nothing_yet(SPECULAR_STEPS)}
-    if config.diffraction:
+    kinds: dict[Interactions, _Traced] = {}
+    if config.max_depth > 0:
+        kinds["specular"] = nothing_yet(SPECULAR_STEPS)
+    if config.max_depth > 0 and config.diffraction:
         kinds["diffraction"] = nothing_yet(DIFFRACTED_STEPS)
 
     def estimate(*, smooth: bool) -> tuple[FloatArray, FloatArray]:
-        parts = [traced.estimate(los, lit, smooth=smooth) for traced in kinds.values()]
-        total = line_of_sight + sum(power for power, _ in parts)
-        return total, np.sqrt(sum(error**2 for _, error in parts))
+        total, variance = line_of_sight, np.zeros_like(line_of_sight)
+        for traced in kinds.values():
+            power, error = traced.estimate(los, lit, smooth=smooth)
+            total, variance = total + power, variance + error**2
+        return total, np.sqrt(variance)
 
-    plan = _plan(config, trace.groups)
+    # Without a reflection or an edge there is line of sight alone, which is exact.
+    plan = _plan(config, trace.groups) if kinds else []
     budget = config.rays_per_sector * len(sectors) * len(kinds)
     noise_db, spent, stopped_by = float("nan"), 0, "rays"
     first_ray = time.monotonic()
@@ -313,6 +323,7 @@ def _solve(
 
     seconds = time.monotonic() - first_ray
     total, error = estimate(smooth=config.reconstruct)
+    raw = line_of_sight + sum(traced.power() for traced in kinds.values())
     noise_db = _noise_db(total, error, lit)
     return RadioMap(
         grid,
@@ -321,12 +332,14 @@ def _solve(
         standard_error_db=_relative_db(total, error, lit),
         outdoor=outdoor,
         los=los,
-        raw_path_gain_db=_in_db(estimate(smooth=False)[0], lit) if config.reconstruct else None,
+        raw_path_gain_db=_in_db(raw, lit) if config.reconstruct else None,
         attrs={
             "solver": "raytraced",
             **asdict(config),
-            "rounds": kinds["specular"].num_launches(),
-            "rays_traced_per_sector": min(m.rays for m in kinds["specular"].means),
+            "rounds": kinds["specular"].num_launches() if kinds else 0,
+            "rays_traced_per_sector": min(
+                (m.rays for t in kinds.values() for m in t.means), default=0
+            ),
             "noise_db": noise_db if np.isfinite(noise_db) else None,
             "stopped_by": stopped_by,
             "solve_s": round(time.monotonic() - started, 2),
@@ -336,8 +349,6 @@ def _solve(
 
 
 def _plan(config: RayTraced, groups: Sequence[tuple[int, ...]]) -> list[Round]:
-    if config.max_depth == 0:  # line of sight alone, which is exact
-        return []
     largest = max(len(g) for g in groups)
     return rounds(config.rays_per_sector, config.seed, MAX_SAMPLES_PER_LAUNCH // largest)
 
@@ -543,9 +554,10 @@ def _line_of_sight(
     for rows in _row_blocks(grid):
         for members in _masts(sectors):
             seen = _seen(session, sectors[members[0]], rows)
+            seen_share = seen.mean(axis=(1, 3), dtype=np.float32)
             for i in members:
-                share[i, rows] = seen.mean(axis=(1, 3))
-                gain[i, rows] = _free_space(grid, sectors[i], rows, seen)
+                share[i, rows] = seen_share
+                gain[i, rows] = _free_space(grid, sectors[i], rows, seen, seen_share)
     return gain, share
 
 
@@ -591,12 +603,16 @@ def _seen(session: _Session, sector: Sector, rows: slice) -> npt.NDArray[np.bool
 
 
 def _free_space(
-    grid: dict[str, Any], sector: Sector, rows: slice, seen: npt.NDArray[np.bool_]
+    grid: dict[str, Any],
+    sector: Sector,
+    rows: slice,
+    seen: npt.NDArray[np.bool_],
+    seen_share: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
     """Mean over each cell's points of the gain where seen; at its centre alone when far away."""
     x, y = _subcell_axes(grid, rows, 1)
     height_m = grid["receiver_height_m"]
-    gain = _free_space_gain(sector, x[None, :], y[:, None], height_m) * seen.mean(axis=(1, 3))
+    gain = _free_space_gain(sector, x[None, :], y[:, None], height_m) * seen_share
     near_x = np.flatnonzero(np.abs(x - sector.x_m) < NEAR_CELLS * grid["resolution_m"])
     near_y = np.flatnonzero(np.abs(y - sector.y_m) < NEAR_CELLS * grid["resolution_m"])
     if len(near_x) and len(near_y):

@@ -1,0 +1,147 @@
+"""The ray tracer on small scenes whose answer is known; each test opens one worker."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import shapely
+
+from rfplatform.benchmarks.closed_forms import free_space_gain, knife_edge_gain, two_ray_gain
+from rfplatform.errors import InputError
+from rfplatform.propagation.raytraced import RayTraced, trace_groups
+from rfplatform.radiomap import Grid, Sector
+from rfplatform.scene import Area, Building, Scene
+from rfplatform.units import linear_to_db
+
+AREA = Area("plain", 24.99, 0.005, 25.0, 0.015)
+FAST = {"rays_per_sector": 400_000, "target_noise_db": 0.0}
+
+
+def plain(*buildings):
+    return Scene(AREA, AREA.frame(), tuple(buildings))
+
+
+def block(west, south, east, north, top_m=20.0, base_m=0.0, material="concrete"):
+    return Building(shapely.box(west, south, east, north), base_m, top_m, "height", material, "b")
+
+
+def grid(half_m=200.0, resolution_m=4.0):
+    num = round(2 * half_m / resolution_m)
+    return Grid(AREA.frame(), -half_m, -half_m, resolution_m, num, num, 1.5)
+
+
+def test_line_of_sight_alone_is_friis_and_needs_no_rays():
+    sector = Sector("a", "1", 13.0, -7.0, 30.0, 130.0, 6.0, antenna="tr38901")
+    made = RayTraced(max_depth=0, **FAST).load()(plain(), [sector], grid())
+    truth = linear_to_db(free_space_gain(sector, grid()))
+    assert np.abs(made.path_gain_db[0] - truth).max() < 0.1
+    assert made.los.all()
+    assert (made.standard_error_db == 0).all()
+    assert made.attrs["stopped_by"] == "rays"
+
+
+def test_ground_reflection_is_fresnels_and_the_far_cells_are_the_weak_ones():
+    sector = Sector("a", "1", 0.0, 0.0, 30.0)
+    solver = RayTraced(max_depth=1, rays_per_sector=2_000_000, target_noise_db=0.0)
+    made = solver.load()(plain(), [sector], grid())
+    truth = linear_to_db(two_ray_gain(sector, grid(), "medium_dry_ground"))
+    difference = made.path_gain_db[0] - truth
+    assert np.sqrt(np.mean(difference**2)) < 0.5
+    assert abs(np.mean(difference)) < 0.1
+
+
+def test_what_lies_behind_a_house_is_lit_over_its_roof_edge():
+    """Needs walls and roof in one mesh: as separate shapes Sionna sees no edge between them."""
+    house = block(-150.0, 0.0, 150.0, 8.0)
+    sector = Sector("a", "1", 0.0, -100.0, 24.0)
+    strip = Grid(AREA.frame(), -10.0, 80.0, 4.0, 5, 60, 1.5)
+    solver = RayTraced(max_depth=1, rays_per_sector=4_000_000, target_noise_db=0.0)
+    made = solver.load()(plain(house), [sector], strip)
+    assert not made.los.any()
+    assert np.isfinite(made.path_gain_db).mean() > 0.95
+    mean_db = linear_to_db((10 ** (made.path_gain_db[0] / 10)).mean())
+    truth_db = linear_to_db(knife_edge_gain(sector, strip, 8.0, 20.0).mean())
+    assert mean_db == pytest.approx(truth_db, abs=3.0)
+    dark = RayTraced(max_depth=1, diffraction=False, **FAST).load()(plain(house), [sector], strip)
+    assert not np.isfinite(dark.path_gain_db).any()
+
+
+def test_every_sector_keeps_its_antenna_carrier_and_direction():
+    house = block(60.0, 60.0, 90.0, 90.0)
+    sectors = [
+        Sector("a", "east", 0.0, 0.0, 25.0, 90.0, 6.0, antenna="tr38901"),
+        Sector("a", "low", 0.0, 0.0, 25.0, frequency_hz=700e6, antenna="dipole"),
+        Sector("a", "north", 0.0, 0.0, 25.0, 0.0, 6.0, antenna="tr38901"),
+        Sector("b", "high", 50.0, -80.0, 12.0, frequency_hz=28e9),
+    ]
+    assert trace_groups(sectors) == [(0, 2), (1,), (3,)]
+    solver = RayTraced(max_depth=2, **FAST)
+    together = solver.load()(plain(house), sectors, grid())
+    assert [s.label for s in together.sectors] == ["a/east", "a/low", "a/north", "b/high"]
+    for i in (1, 3):  # groups of one: the same launches alone
+        alone = solver.load()(plain(house), [sectors[i]], grid())
+        assert alone.path_gain_db[0] == pytest.approx(together.path_gain_db[i], abs=1e-3)
+    strongest = [np.unravel_index(np.argmax(m), m.shape) for m in together.path_gain_db]
+    x, y = grid().x_m(), grid().y_m()
+    assert x[strongest[0][1]] > 20
+    assert abs(y[strongest[0][0]]) < 10
+    assert y[strongest[2][0]] > 20
+    assert abs(x[strongest[2][1]]) < 10
+    loss_db = together.path_gain_db[1].max() - together.path_gain_db[3].max()
+    assert loss_db > 10  # 40 times the frequency
+
+
+def test_same_seed_same_map_and_indoors_is_nothing_never_zero():
+    house = block(-40.0, -40.0, 40.0, 40.0)
+    sector = Sector("a", "1", 0.0, 0.0, 25.0, mount="roof")
+    solver = RayTraced(max_depth=2, **FAST)
+    seen = []
+    one = solver.load(seen.append)(plain(house), [sector], grid(100.0))
+    two = solver.load()(plain(house), [sector], grid(100.0))
+    # Threads add up in any order: the last bits of a float32 differ, not the map.
+    assert one.path_gain_db == pytest.approx(two.path_gain_db, abs=1e-3)
+    assert one.standard_error_db == pytest.approx(two.standard_error_db, abs=1e-2, nan_ok=True)
+    indoor = ~one.outdoor
+    assert indoor.any()
+    assert np.isneginf(one.path_gain_db[0][indoor]).all()
+    assert np.isnan(one.standard_error_db[0][indoor]).all()
+    assert not (one.path_gain_db == 0).any()
+    spent = [p.rays for p in seen]
+    assert spent == sorted(spent)
+    assert spent[-1] <= seen[-1].rays_budget == 2 * 400_000
+
+
+def test_a_target_that_is_reached_stops_the_trace():
+    sector = Sector("a", "1", 0.0, 0.0, 30.0)
+    solver = RayTraced(max_depth=1, rays_per_sector=40_000_000, target_noise_db=3.0)
+    made = solver.load()(plain(), [sector], grid(40.0))
+    assert made.attrs["stopped_by"] == "noise"
+    assert made.attrs["noise_db"] <= 3.0
+    assert made.attrs["rays_traced_per_sector"] < 40_000_000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rays_per_sector": 10},
+        {"max_depth": -1},
+        {"target_noise_db": float("nan")},
+        {"seed": -1},
+    ],
+)
+def test_impossible_options_are_refused_in_one_line(wrong):
+    with pytest.raises(InputError) as error:
+        RayTraced(**wrong)
+    assert "\n" not in str(error.value)
+
+
+def test_the_caller_never_imports_sionna_nor_tensorflow():
+    program = (
+        "import sys, rfplatform.propagation.raytraced, pipelines.map;"
+        "print([m for m in ('sionna', 'mitsuba', 'drjit', 'tensorflow') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
