@@ -260,6 +260,62 @@ class _Traced:
         return np.argsort(np.concatenate([np.array(g) for g in self.groups]))
 
 
+@dataclass(eq=False)
+class _Estimate:
+    """What is known of every cell so far: line of sight exactly, the rest from its launches.
+
+    Arrays are [num_sectors, num_y, num_x], or [num_y, num_x] where all sectors share them.
+    """
+
+    line_of_sight: FloatArray
+    los: npt.NDArray[np.bool_]
+    outdoor: npt.NDArray[np.bool_]
+    lit: npt.NDArray[np.bool_]
+    share: FloatArray
+    kinds: dict[Interactions, _Traced]
+
+    def total(self, *, smooth: bool) -> tuple[FloatArray, FloatArray]:
+        """Path gain (linear) and its standard error."""
+        total, variance = self.line_of_sight, np.zeros_like(self.line_of_sight)
+        for traced in self.kinds.values():
+            power, error = traced.estimate(self.los, self.lit, smooth=smooth)
+            total, variance = total + power, variance + error**2
+        return total, np.sqrt(variance)
+
+    def raw(self) -> FloatArray:
+        """Path gain (linear) as it was traced."""
+        return self.line_of_sight + sum(traced.power() for traced in self.kinds.values())
+
+
+def _nothing_traced(config: RayTraced, trace: Tracer, scene: Scene, grid: Grid) -> _Estimate:
+    """The estimate before the first ray."""
+    from rfplatform.propagation.reconstruction import DIFFRACTED_STEPS, SPECULAR_STEPS
+    from rfplatform.rasterize import outdoor_mask, outdoor_share
+
+    outdoor = outdoor_mask(scene, grid)
+    lit = np.ones_like(outdoor) if config.refraction else outdoor
+    # A cell's mean is over its part outside buildings: a facade must not dim the street.
+    share = np.ones(grid.shape) if config.refraction else outdoor_share(scene, grid)
+    line_of_sight, visible = trace.line_of_sight()
+    # Without a reflection or an edge there is line of sight alone, which is exact.
+    steps: dict[Interactions, int] = {"specular": SPECULAR_STEPS} if config.max_depth else {}
+    if config.max_depth and config.diffraction:
+        steps["diffraction"] = DIFFRACTED_STEPS
+    return _Estimate(
+        line_of_sight / share,
+        (visible / share > 0.5) & outdoor,
+        outdoor,
+        lit,
+        share,
+        {
+            kind: _Traced(
+                [RunningMean((len(g), *grid.shape)) for g in trace.groups], trace.groups, number
+            )
+            for kind, number in steps.items()
+        },
+    )
+
+
 def _solve(
     config: RayTraced,
     trace: Tracer,
@@ -268,84 +324,67 @@ def _solve(
     grid: Grid,
     progress: Callable[[TraceProgress], None] | None,
 ) -> RadioMap:
-    from rfplatform.propagation.reconstruction import DIFFRACTED_STEPS, SPECULAR_STEPS
-    from rfplatform.rasterize import outdoor_mask, outdoor_share
-
     started = time.monotonic()
-    outdoor = outdoor_mask(scene, grid)
-    lit = np.ones_like(outdoor) if config.refraction else outdoor
-    # A cell's mean is over its part outside buildings: a facade must not dim the street.
-    share = np.ones(grid.shape) if config.refraction else outdoor_share(scene, grid)
-    line_of_sight, visible = trace.line_of_sight()
-    line_of_sight = line_of_sight / share
-    los = (visible / share > 0.5) & outdoor
-
-    def nothing_yet(steps: int) -> _Traced:
-        shapes = [(len(g), *grid.shape) for g in trace.groups]
-        return _Traced([RunningMean(shape) for shape in shapes], trace.groups, steps)
-
-    kinds: dict[Interactions, _Traced] = {}
-    if config.max_depth > 0:
-        kinds["specular"] = nothing_yet(SPECULAR_STEPS)
-    if config.max_depth > 0 and config.diffraction:
-        kinds["diffraction"] = nothing_yet(DIFFRACTED_STEPS)
-
-    def estimate(*, smooth: bool) -> tuple[FloatArray, FloatArray]:
-        total, variance = line_of_sight, np.zeros_like(line_of_sight)
-        for traced in kinds.values():
-            power, error = traced.estimate(los, lit, smooth=smooth)
-            total, variance = total + power, variance + error**2
-        return total, np.sqrt(variance)
-
-    # Without a reflection or an edge there is line of sight alone, which is exact.
-    plan = _plan(config, trace.groups) if kinds else []
-    budget = config.rays_per_sector * len(sectors) * len(kinds)
-    noise_db, spent, stopped_by = float("nan"), 0, "rays"
+    now = _nothing_traced(config, trace, scene, grid)
     first_ray = time.monotonic()
+    spent, stopped_by = _trace_rounds(config, trace, now, progress)
+    rays_per_s = spent / max(time.monotonic() - first_ray, 1e-9)
+    total, error = now.total(smooth=config.reconstruct)
+    noise_db = _noise_db(total, error, now.lit)
+    means = [mean for traced in now.kinds.values() for mean in traced.means]
+    return RadioMap(
+        grid,
+        sectors,
+        path_gain_db=_in_db(total, now.lit),
+        standard_error_db=_relative_db(total, error, now.lit),
+        outdoor=now.outdoor,
+        los=now.los,
+        raw_path_gain_db=_in_db(now.raw(), now.lit) if config.reconstruct else None,
+        attrs={
+            "solver": "raytraced",
+            **asdict(config),
+            "rounds": now.kinds["specular"].num_launches() if now.kinds else 0,
+            "rays_traced_per_sector": min((mean.rays for mean in means), default=0),
+            "noise_db": noise_db if np.isfinite(noise_db) else None,
+            "stopped_by": stopped_by,
+            "solve_s": round(time.monotonic() - started, 2),
+            "rays_per_s": round(rays_per_s),
+        },
+    )
+
+
+def _trace_rounds(
+    config: RayTraced,
+    trace: Tracer,
+    now: _Estimate,
+    progress: Callable[[TraceProgress], None] | None,
+) -> tuple[int, Literal["rays", "noise", "interrupted"]]:
+    """Launch until the budget is spent, the noise is reached or the user has had enough.
+
+    Returns the rays of all sectors and what ended it.
+    """
+    plan = _plan(config, trace.groups) if now.kinds else []
+    num_sectors = sum(len(g) for g in trace.groups)
+    budget = config.rays_per_sector * num_sectors * len(now.kinds)
+    noise_db, spent, first_ray = float("nan"), 0, time.monotonic()
     try:
         for i, round_ in enumerate(plan):
-            for kind, group, rays in _launches(round_, kinds, trace.groups):
+            for kind, group, rays in _launches(round_, now.kinds, trace.groups):
                 gain = trace.trace(group, rays, config.seed + i, kind)
-                kinds[kind].means[group].add(gain / share, rays)
+                now.kinds[kind].means[group].add(gain / now.share, rays)
                 spent += rays * len(trace.groups[group])
                 if progress is not None:
                     elapsed_s = time.monotonic() - first_ray
                     progress(TraceProgress(spent, budget, i, len(plan), noise_db, elapsed_s))
             if MIN_ROUNDS <= i + 1 < len(plan) and config.target_noise_db > 0:
-                noise_db = _noise_db(*estimate(smooth=config.reconstruct), lit)
+                noise_db = _noise_db(*now.total(smooth=config.reconstruct), now.lit)
                 if noise_db <= config.target_noise_db:
-                    stopped_by = "noise"
-                    break
+                    return spent, "noise"
     except KeyboardInterrupt:
-        if min(traced.num_launches() for traced in kinds.values()) == 0:
+        if min(traced.num_launches() for traced in now.kinds.values()) == 0:
             raise
-        stopped_by = "interrupted"
-
-    seconds = time.monotonic() - first_ray
-    total, error = estimate(smooth=config.reconstruct)
-    raw = line_of_sight + sum(traced.power() for traced in kinds.values())
-    noise_db = _noise_db(total, error, lit)
-    return RadioMap(
-        grid,
-        sectors,
-        path_gain_db=_in_db(total, lit),
-        standard_error_db=_relative_db(total, error, lit),
-        outdoor=outdoor,
-        los=los,
-        raw_path_gain_db=_in_db(raw, lit) if config.reconstruct else None,
-        attrs={
-            "solver": "raytraced",
-            **asdict(config),
-            "rounds": kinds["specular"].num_launches() if kinds else 0,
-            "rays_traced_per_sector": min(
-                (m.rays for t in kinds.values() for m in t.means), default=0
-            ),
-            "noise_db": noise_db if np.isfinite(noise_db) else None,
-            "stopped_by": stopped_by,
-            "solve_s": round(time.monotonic() - started, 2),
-            "rays_per_s": round(spent / max(seconds, 1e-9)),
-        },
-    )
+        return spent, "interrupted"
+    return spent, "rays"
 
 
 def _plan(config: RayTraced, groups: Sequence[tuple[int, ...]]) -> list[Round]:
@@ -365,11 +404,15 @@ def _launches(
 
 
 def _noise_db(total: FloatArray, error: FloatArray, lit: npt.NDArray[np.bool_]) -> float:
-    """Median standard error in dB over lit cells with a path, of all sectors together."""
+    """Median standard error in dB over lit cells with a path, of all sectors together.
+
+    Cells that are seen but that no ray has met yet have no error to state, and don't count.
+    """
     reached = lit & (total > 0)
     if not reached.any():
         return float("nan")
-    return float(np.median(_decibels_of(error[reached] / total[reached])))
+    met = reached & (error > 0)
+    return float(np.median(_decibels_of(error[met] / total[met]))) if met.any() else 0.0
 
 
 def _decibels_of(relative_error: FloatArray) -> FloatArray:
