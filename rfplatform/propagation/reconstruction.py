@@ -3,9 +3,10 @@
 A traced map is noisy cell by cell, while the power that it estimates changes slowly along a
 street. So power is let flow between neighbouring cells, as heat does: only through the edges of
 cells of the same visibility (both seen by the antenna, or both not), so that it never crosses a
-building or a shadow's border; the faster, the larger the cells' standard errors are, so that what
-is known stays and a converged map is left alone; and what leaves one cell enters another, so that
-the energy is kept.
+building or a shadow's border; the faster, the larger the cells' standard errors are and the better
+these explain how much the two cells differ, so that what is known stays and a converged map is
+left alone; into a cell without any path only where cells around it have one; and what leaves one
+cell enters another, so that the energy is kept.
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ import numpy.typing as npt
 
 from rfplatform.units import FloatArray
 
-Number = TypeVar("Number", np.int_, np.floating)
+Number = TypeVar("Number", np.int_, np.floating, np.bool_)
 
 SPECULAR_STEPS = 2
-DIFFRACTED_STEPS = 1
+DIFFRACTED_STEPS = 2
 """Steps of diffusion; each spreads a cell's power with a standard deviation of 0.7 cells."""
 
-FULL_FLOW_RELATIVE_ERROR = 0.7
+FULL_FLOW_RELATIVE_ERROR = 0.5
 """Relative standard error at and above which power flows freely; below, with its square."""
 
-LOS_ERROR, NLOS_ERROR = 0.66, 1.3
+ALIKE_STANDARD_ERRORS = 2.0
+"""Standard errors that two cells may differ by and still count as alike (the width of a bell)."""
+
+HOLE_SHARE = 0.3
+"""Share of lit cells around a dark one (by the weights of one step) that makes it a hole to fill
+rather than the border of the dark: a quarter lies beyond a straight border."""
+
+LOS_ERROR, NLOS_ERROR = 0.78, 1.2
 """What the launches' spread is multiplied by to state a filtered cell's error.
 
 A lattice fills a lit street more evenly than the independent samples that error propagation
@@ -117,16 +125,27 @@ def _flows(
 ) -> list[npt.NDArray[np.float64]]:
     """Share that flows through each link in a step, from the relative errors of its two cells.
 
-    A cell that no ray has met, nor any of its neighbours, knows nothing, and is free.
+    The errors are pooled over neighbours first: a cell's own spread over few launches may be
+    small by chance.
     """
     mean, pooled = _step(power, open_flows), _step(variance, open_flows)
-    relative_squared = np.ones_like(mean)
+    relative_squared = np.zeros_like(mean)
     np.divide(pooled, mean**2, out=relative_squared, where=mean > 0)
     freedom = np.clip(relative_squared / FULL_FLOW_RELATIVE_ERROR**2, 0.0, 1.0)
-    return [
-        flow * np.maximum(*_pair(freedom, dy, dx))
-        for flow, (dy, dx, _) in zip(open_flows, _LINKS, strict=True)
-    ]
+    lit_around = _step((power > 0).astype(float), open_flows)
+    takes_part = (power > 0) | (lit_around >= HOLE_SHARE)
+    flows = []
+    for open_flow, (dy, dx, _) in zip(open_flows, _LINKS, strict=True):
+        here, there = _pair(power, dy, dx)
+        both_variances = np.add(*_pair(pooled, dy, dx))
+        distance_squared = np.zeros_like(both_variances)
+        np.divide(
+            (there - here) ** 2, both_variances, out=distance_squared, where=both_variances > 0
+        )
+        alike = np.exp(-0.5 * distance_squared / ALIKE_STANDARD_ERRORS**2)
+        joined = np.logical_and(*_pair(takes_part, dy, dx))
+        flows.append(open_flow * joined * alike * np.maximum(*_pair(freedom, dy, dx)))
+    return flows
 
 
 def _sum_of_squared_weights(

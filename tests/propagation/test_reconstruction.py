@@ -44,13 +44,24 @@ def test_power_never_crosses_a_wall_nor_slips_between_corners_nor_out_of_sight()
     lit = np.ones((9, 9), dtype=bool)
     lit[4, :4] = lit[3, 4:] = False  # two buildings that touch at a corner
     power = np.zeros((9, 9))
-    power[1, 2] = 1.0
+    power[:3, :7] = np.random.default_rng(0).exponential(1.0, (3, 7))
+    power[1, 3] = 0.0  # a hole, which is filled
     los = np.zeros((9, 9), dtype=bool)
     los[:, 7:] = True
     smooth, _ = reconstruct(power[None], power[None], los[None], lit, 40)
     assert smooth[0][4:].sum() == 0.0
     assert smooth[0][:, 7:].sum() == 0.0
     assert smooth[0][:3, :7].min() > 0.0
+
+
+def test_a_hole_is_filled_and_a_dark_border_is_not():
+    power = np.zeros((7, 12))
+    power[:, :6] = 1.0
+    power[3, 2] = 0.0
+    los, lit = np.zeros((7, 12), dtype=bool), np.ones((7, 12), dtype=bool)
+    smooth, _ = reconstruct(power[None], power[None], los[None], lit, 5)
+    assert smooth[0][3, 2] > 0.3
+    assert smooth[0][:, 6:].sum() == 0.0
 
 
 def test_a_known_map_is_left_alone():
@@ -73,7 +84,7 @@ def test_error_of_a_flat_noisy_street_is_what_averaging_leaves():
     inner = (slice(8, -8), slice(8, -8))
     spread = np.std(filtered, axis=0)[inner].mean()
     # The stated error carries a factor for lattices, which these independent samples don't need.
-    assert error[0][inner].mean() / LOS_ERROR == pytest.approx(spread, rel=0.05)
+    assert error[0][inner].mean() / LOS_ERROR == pytest.approx(spread, rel=0.1)
 
 
 def test_without_steps_power_stays_and_errors_are_shared():
