@@ -699,7 +699,7 @@ def _written(record: Mapping[str, Any]) -> RenderableType:
 def _short(number: float) -> str:
     """A large number in thousands, millions or billions."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
+        if number >= 0.9995 * size:  # what three digits round up to it
             return f"{number / size:.3g}{unit}"
     return f"{number:.0f}"
 

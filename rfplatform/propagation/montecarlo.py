@@ -56,7 +56,7 @@ def rounds(rays_per_sector: int, seed: int, max_rays_per_launch: int) -> list[Ro
 
     Counts are spread over +-20 % of their mean, in an order that the seed decides (so that a run
     that stops early is not biased to small launches). Reflections and diffraction are given the
-    budget each, as one call of Sionna's solver would.
+    whole budget each, as one call of Sionna's solver would.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def rounds(rays_per_sector: int, seed: int, max_rays_per_launch: int) -> list[Ro
     """
     per = ROUNDS_PER_DIFFRACTION
     wanted = MIN_ROUNDS * np.cbrt(max(1.0, rays_per_sector / RAYS_OF_MIN_ROUNDS))
-    fewest = 1.2 * per * rays_per_sector / max_rays_per_launch
+    fewest = 1.2 * per * rays_per_sector / (max_rays_per_launch - 1)
     num = max(per * round(wanted / per), per * int(np.ceil(fewest / per)))
     order = np.random.default_rng(seed)
     specular = order.permutation(_spread(rays_per_sector, num))
@@ -85,7 +85,9 @@ def rounds(rays_per_sector: int, seed: int, max_rays_per_launch: int) -> list[Ro
 
 
 def _spread(rays: int, num: int) -> npt.NDArray[np.int64]:
-    return np.floor(rays * np.linspace(0.8, 1.2, num) / num).astype(np.int64)
+    counts = np.floor(rays * np.linspace(0.8, 1.2, num) / num).astype(np.int64)
+    counts[num - (rays - counts.sum()) :] += 1
+    return counts
 
 
 @dataclass(eq=False)
