@@ -39,6 +39,7 @@ from rfplatform.geodata.sites import (
     place_sectors,
     read_sites,
 )
+from rfplatform.propagation.montecarlo import MAX_RAYS_PER_SECTOR
 from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.radiomap import Grid, RadioMap, Sector
 from rfplatform.scene import Area, Scene
@@ -457,9 +458,14 @@ def _map_warnings(config: Config, radio_map: RadioMap) -> list[str]:
         if noise_db is not None and noise_db > config.target_noise_db:
             # The noise falls with the square root of the rays.
             more = config.rays_per_sector * (noise_db / config.target_noise_db) ** 2
+            needed = (
+                f"it would take about --rays {_one_digit_up(more):.0e}"
+                if more <= MAX_RAYS_PER_SECTOR
+                else "no number of rays will do"
+            )
             warnings.append(
                 f"the noise is still {noise_db:.2g} dB, above the {config.target_noise_db:g} dB "
-                f"asked for: it would take about --rays {_one_digit_up(more):.0e}"
+                f"asked for: {needed}"
             )
     nominal = attrs.get("nominal_bs_height_m")
     if nominal and not (

@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 an error of the program's own; 2 bad input; 3 the ray trac
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -508,10 +509,14 @@ def _show(
     if as_json:
         for warning in record["warnings"]:
             sys.stderr.write(f"warning: {_one_line(warning)}\n")
-        sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        is_unicode = "utf" in (sys.stdout.encoding or "").lower()
+        sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=not is_unicode) + "\n")
         return
     from rich.console import Console
 
+    # A terminal that knows no Unicode must not turn a finished run into an error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False)
     console.print(summary(record))
 
@@ -601,10 +606,14 @@ def _scene_facts(record: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
         for source, count in buildings["height_sources"].items()
         if count
     )
+    events = " · ".join(
+        f"{name}: {count:,}" for name, count in buildings["events"].items() if count
+    )
     return [
         ("Area", Text.assemble(f"{size}, {record['crs']}", (f"   {where}", "dim"))),
         ("Buildings", Text(f"{buildings['count']:,}")),
         ("Heights", Text(heights or "none")),
+        *([("Footprints", Text(events, style="dim"))] if events else []),
     ]
 
 

@@ -132,7 +132,7 @@ def diagnose(*, traced_map: bool = True) -> list[Check]:
         _variant_check(gpus),
         _optional_check("TensorFlow", ("tensorflow", "tensorflow-cpu"), "learn"),
         _optional_check("Streamlit", ("streamlit",), "ui"),
-        _optional_check("Blender (bpy)", ("bpy",), "blender"),
+        _optional_check("Blender (bpy)", ("bpy",), ""),
         _memory_check(),
         _disk_check(Path.cwd()),
         _cache_check(),
@@ -315,7 +315,7 @@ def _optional_check(name: str, packages: Sequence[str], extra: str) -> Check:
         version = _version(package)
         if version is not None:
             return Check(name, version, ok=True)
-    remedy = f"pip install 'rfplatform[{extra}]', or in a checkout: sh tools/env.sh --extra {extra}"
+    remedy = f"sh tools/env.sh --extra {extra}" if extra else f"pip install {packages[0]}"
     return Check(name, "not installed", ok=None, remedy=remedy)
 
 

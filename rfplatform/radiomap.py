@@ -185,7 +185,7 @@ class RadioMap:
     raw_path_gain_db : ndarray or None, [num_sectors, num_y, num_x], float32
         The estimate before the reconstruction filter, where one was used.
     attrs : mapping
-        How it was made: solver, rays, noise reached, interrupted ... Plain JSON values.
+        How it was made: solver, rays, noise reached, what stopped it ... Plain JSON values.
     """
 
     grid: Grid

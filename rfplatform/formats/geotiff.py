@@ -54,6 +54,8 @@ def write_geotiff(
         "TIFFTAG_COPYRIGHT": attribution or str(attrs.get("attribution", "")),
         "attribution": attribution or str(attrs.get("attribution", "")),
         "solver": str(attrs.get("solver", "")),
+        "stopped_by": str(attrs.get("stopped_by", "")),
+        "noise_db": "" if attrs.get("noise_db") is None else f"{attrs['noise_db']:.3g}",
         "receiver_height_m": f"{radio_map.grid.receiver_height_m:g}",
     }
     rss_dbm = np.concatenate([radio_map.rss_dbm(), radio_map.best_rss_dbm()[None]])

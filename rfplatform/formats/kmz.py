@@ -203,6 +203,8 @@ def _document(
     _add(document, "name", title)
     _add(document, "open", "1")
     made = f"Made with rfplatform {__version__}."
+    if radio_map.attrs.get("stopped_by") == "interrupted":
+        made += " Interrupted before it converged."
     _add(document, "description", f"{attribution}\n{made}".strip())
     _add_styles(document)
 

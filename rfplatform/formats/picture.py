@@ -234,7 +234,7 @@ def _facts(radio_map: RadioMap, noise_figure_db: float) -> list[str]:
         if counted.any():
             error_db = float(np.median(radio_map.standard_error_db[counted]))
             facts.append(f"median standard error {error_db:.1f} dB")
-    if attrs.get("interrupted"):
+    if attrs.get("stopped_by") == "interrupted":
         facts.append("interrupted before it converged")
     return facts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,14 @@ TAG_COLUMNS: dict[str, tuple[str, ...]] = {
     "height": ("height", "building:height", "height_m", "building_height", "est_height"),
     "building:levels": ("building:levels", "levels", "num_floors", "building_levels", "floors"),
     "roof:levels": ("roof:levels", "roof_levels"),
-    "min_height": ("min_height", "building:min_height", "min_height_m"),
+    "min_height": ("min_height", "building:min_height", "min_height_m", "base_m"),
     "building:min_level": ("building:min_level", "min_floor"),
     "building:material": ("building:material", "facade_material", "material", "building_material"),
     "building:part": ("building:part",),
     "building": ("building",),
     "location": ("location",),
     "layer": ("layer",),
+    "height_source": ("height_source",),
 }
 """Tags that the scene is made from, and the columns of footprint files that carry them."""
 
@@ -85,7 +86,12 @@ def read_footprint_file(
         raise InputError(f"{path}: no such file")
     is_parquet = path.suffix.lower() in (".parquet", ".geoparquet")
     try:
-        frame = gpd.read_parquet(path) if is_parquet else gpd.read_file(path)
+        if is_parquet:
+            frame = gpd.read_parquet(path)
+        else:
+            frame = gpd.read_file(path, layer=_only_layer(path))
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"{path}: can't be read as footprints ({_first_line(error)}); "
@@ -93,10 +99,12 @@ def read_footprint_file(
         ) from error
     if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None:
         raise InputError(f"{path}: holds no geometry with a CRS; write it with one (EPSG:4326)")
+    # What `rfplatform scene` wrote says whose data it was made from.
+    attribution = str(frame.attrs.get("attribution", ""))
     frame = frame.to_crs("EPSG:4326")
     bounds_deg = None if _is_area(frame).any() else bounds_if_empty_deg
     try:
-        return from_geodataframe(frame, bounds_deg=bounds_deg)
+        return from_geodataframe(frame, attribution, bounds_deg)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -132,21 +140,21 @@ def from_geodataframe(
             raise InputError("no polygons, so the area is unknown; give it with --bbox W,S,E,N")
         west, south, east, north = (float(v) for v in frame.total_bounds)
         bounds_deg = west, south, east, north
+    # By lower-case name: shapefile-born tables shout theirs.
+    own_name = {str(column).casefold(): column for column in frame.columns}
     columns = {
-        tag: next(name for name in names if name in frame.columns)
+        tag: [own_name[name] for name in names if name in own_name]
         for tag, names in TAG_COLUMNS.items()
-        if any(name in frame.columns for name in names)
     }
-    records = frame[list(columns.values())].to_dict("records")
-    tags = [
-        {tag: str(row[name]) for tag, name in columns.items() if _is_given(row[name])}
-        for row in records
-    ]
+    used = list(dict.fromkeys(name for names in columns.values() for name in names))
+    tags = [_tags(row, columns) for row in frame[used].to_dict("records")]
     given = frame["osm_id"] if "osm_id" in frame.columns else [None] * len(rows)
     ids = [
         str(osm_id) if _is_given(osm_id) else f"row/{row}"
         for row, osm_id in zip(rows, given, strict=True)
     ]
+    if any(name.startswith(("way/", "relation/")) for name in ids):
+        attribution = attribution or OSM_ATTRIBUTION
     return Footprints(
         np.asarray(frame.geometry.array, dtype=object), tags, ids, bounds_deg, attribution, counts
     )
@@ -155,6 +163,35 @@ def from_geodataframe(
 def _is_area(frame: gpd.GeoDataFrame) -> npt.NDArray[np.bool_]:
     kinds = frame.geom_type.isin(["Polygon", "MultiPolygon"])
     return np.asarray((kinds & ~frame.geometry.is_empty).to_numpy(), dtype=bool)
+
+
+def _tags(row: Mapping[Any, Any], columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """For each tag the first of its columns that this row gives."""
+    found = {
+        tag: next((str(row[name]) for name in names if _is_given(row[name])), "")
+        for tag, names in columns.items()
+    }
+    return {tag: value for tag, value in found.items() if value}
+
+
+def _only_layer(path: Path) -> str | None:
+    """The one layer of a GeoPackage that holds polygons; None for files of one layer.
+
+    Raises
+    ------
+    InputError
+        If several do: none is more right than another.
+    """
+    import pyogrio
+
+    layers = pyogrio.list_layers(path)
+    polygons = [str(name) for name, kind in layers if kind and "Polygon" in str(kind)]
+    if len(polygons) > 1:
+        raise InputError(
+            f"{path}: {len(polygons)} layers hold polygons ({', '.join(polygons)}); "
+            "give a file with the buildings' layer alone"
+        )
+    return polygons[0] if polygons else None
 
 
 def _is_given(value: object) -> bool:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from rfplatform.scene import HEIGHT_SOURCES, HeightSource
 from rfplatform.units import FloatArray
-
-if TYPE_CHECKING:
-    from rfplatform.scene import HeightSource
 
 LEVEL_HEIGHT_M = 3.0
 """Height of a storey, as the OpenStreetMap wiki's "Simple 3D Buildings" advises."""
@@ -68,7 +65,9 @@ def tagged_height_m(tags: Mapping[str, str]) -> tuple[float, HeightSource] | Non
     """Height above ground that a building's own tags give, and which tag; None without one."""
     height_m = parse_length_m(tags.get("height", ""))
     if height_m is not None and 0 < height_m <= MAX_HEIGHT_M:
-        return height_m, "height"
+        # A table that `rfplatform scene` wrote says where its heights come from.
+        told = tags.get("height_source")
+        return height_m, next((s for s in HEIGHT_SOURCES if s == told), "height")
     levels = parse_levels(tags.get("building:levels", ""))
     if levels is None:
         return None

@@ -113,7 +113,7 @@ _FINITE = _Range(-math.inf, math.inf, "")
 _RANGES: Mapping[str, _Range] = {
     "lon": _Range(-180.0, 180.0, "must lie in -180..180"),
     "lat": _Range(-90.0, 90.0, "must lie in -90..90"),
-    "height_m": _Range(_POSITIVE, math.inf, "must be positive"),
+    "height_m": _Range(_POSITIVE, 10_000.0, "must be positive, 10000 m at most"),
     "azimuth_deg": _FINITE,
     "downtilt_deg": _Range(-90.0, 90.0, "must lie in -90..90"),
     "power_dbm": _Range(-100.0, 150.0, "must lie in -100..150 dBm"),

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from rfplatform.units import FloatArray
 
-MIN_RAYS_PER_SECTOR = 1_000
+MIN_RAYS_PER_SECTOR, MAX_RAYS_PER_SECTOR = 1_000, 10**12
 MIN_ROUNDS = 4
 """Fewer specular launches give no spread worth the name; the first stop is looked at then."""
 

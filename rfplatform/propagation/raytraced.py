@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rfplatform.antennas import antenna, sector_gain_dbi, sector_orientation_rad
 from rfplatform.errors import InputError
 from rfplatform.propagation.montecarlo import (
+    MAX_RAYS_PER_SECTOR,
     MIN_RAYS_PER_SECTOR,
     MIN_ROUNDS,
     Round,
@@ -42,6 +43,9 @@ MAX_SAMPLES_PER_LAUNCH = 40_000_000
 
 POINTS_PER_CALL = 100
 """Receivers that the exact path solver is given at once."""
+
+MAX_ERROR_DB = 20.0
+"""The largest standard error that is stated: beyond, a level is as good as unknown."""
 
 EDGE_TABLE_SIZE = 1 << 17
 """Slots of Sionna's table of diffracting edges. With its own 10,000 it drops, by collisions, one
@@ -111,7 +115,7 @@ class RayTraced:
     def __post_init__(self) -> None:
         if not 0 <= self.max_depth <= 64:
             raise InputError(f"max depth {self.max_depth}: must lie in 0..64")
-        if not MIN_RAYS_PER_SECTOR <= self.rays_per_sector <= 10**12:
+        if not MIN_RAYS_PER_SECTOR <= self.rays_per_sector <= MAX_RAYS_PER_SECTOR:
             raise InputError(
                 f"rays {self.rays_per_sector}: must lie in {MIN_RAYS_PER_SECTOR}..1e12 (a sector)"
             )
@@ -248,13 +252,14 @@ class _Traced:
         return np.concatenate([m.mean() for m in self.means])[self._order()]
 
     def estimate(
-        self, los: npt.NDArray[np.bool_], lit: npt.NDArray[np.bool_], *, smooth: bool
+        self, los: npt.NDArray[np.bool_], visibility: npt.NDArray[np.int_], *, smooth: bool
     ) -> tuple[FloatArray, FloatArray]:
         """Path gain (linear) and its standard error, sectors in their order."""
         from rfplatform.propagation.reconstruction import reconstruct
 
         error = np.concatenate([m.standard_error() for m in self.means])[self._order()]
-        return reconstruct(self.power(), error, los, lit, self.diffusion_steps if smooth else 0)
+        steps = self.diffusion_steps if smooth else 0
+        return reconstruct(self.power(), error, los, visibility, steps)
 
     def _order(self) -> npt.NDArray[np.intp]:
         return np.argsort(np.concatenate([np.array(g) for g in self.groups]))
@@ -276,11 +281,18 @@ class _Estimate:
 
     def total(self, *, smooth: bool) -> tuple[FloatArray, FloatArray]:
         """Path gain (linear) and its standard error."""
+        # 0: without power; then outdoors and not, each seen by the antenna and not.
+        place = np.where(self.lit, np.where(self.outdoor, 1, 3), 0)
+        visibility = np.where(place > 0, place + self.los, 0)
         total, variance = self.line_of_sight, np.zeros_like(self.line_of_sight)
         for traced in self.kinds.values():
-            power, error = traced.estimate(self.los, self.lit, smooth=smooth)
+            power, error = traced.estimate(self.los, visibility, smooth=smooth)
             total, variance = total + power, variance + error**2
         return total, np.sqrt(variance)
+
+    def rays(self, kind: Interactions) -> int:
+        """Rays of a kind that every sector has had."""
+        return min(mean.rays for mean in self.kinds[kind].means) if kind in self.kinds else 0
 
     def raw(self) -> FloatArray:
         """Path gain (linear) as it was traced."""
@@ -330,8 +342,7 @@ def _solve(
     spent, stopped_by = _trace_rounds(config, trace, now, progress)
     rays_per_s = spent / max(time.monotonic() - first_ray, 1e-9)
     total, error = now.total(smooth=config.reconstruct)
-    noise_db = _noise_db(total, error, now.lit)
-    means = [mean for traced in now.kinds.values() for mean in traced.means]
+    noise_db = _noise_db(total, error, now.outdoor)
     return RadioMap(
         grid,
         sectors,
@@ -344,7 +355,8 @@ def _solve(
             "solver": "raytraced",
             **asdict(config),
             "rounds": now.kinds["specular"].num_launches() if now.kinds else 0,
-            "rays_traced_per_sector": min((mean.rays for mean in means), default=0),
+            "rays_traced_per_sector": now.rays("specular"),
+            "diffraction_rays_traced_per_sector": now.rays("diffraction"),
             "noise_db": noise_db if np.isfinite(noise_db) else None,
             "stopped_by": stopped_by,
             "solve_s": round(time.monotonic() - started, 2),
@@ -370,14 +382,14 @@ def _trace_rounds(
     try:
         for i, round_ in enumerate(plan):
             for kind, group, rays in _launches(round_, now.kinds, trace.groups):
-                gain = trace.trace(group, rays, config.seed + i, kind)
+                gain = trace.trace(group, rays, _launch_seed(config.seed, i), kind)
                 now.kinds[kind].means[group].add(gain / now.share, rays)
                 spent += rays * len(trace.groups[group])
                 if progress is not None:
                     elapsed_s = time.monotonic() - first_ray
                     progress(TraceProgress(spent, budget, i, len(plan), noise_db, elapsed_s))
-            if MIN_ROUNDS <= i + 1 < len(plan) and config.target_noise_db > 0:
-                noise_db = _noise_db(*now.total(smooth=config.reconstruct), now.lit)
+            if i + 1 >= MIN_ROUNDS and config.target_noise_db > 0:
+                noise_db = _noise_db(*now.total(smooth=config.reconstruct), now.outdoor)
                 if noise_db <= config.target_noise_db:
                     return spent, "noise"
     except KeyboardInterrupt:
@@ -392,6 +404,11 @@ def _plan(config: RayTraced, groups: Sequence[tuple[int, ...]]) -> list[Round]:
     return rounds(config.rays_per_sector, config.seed, MAX_SAMPLES_PER_LAUNCH // largest)
 
 
+def _launch_seed(seed: int, round_number: int) -> int:
+    """A seed for a launch; those of neighbouring seeds have none in common."""
+    return int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0] >> 1)
+
+
 def _launches(
     round_: Round, kinds: Iterable[Interactions], groups: Sequence[tuple[int, ...]]
 ) -> Iterator[tuple[Interactions, int, int]]:
@@ -403,21 +420,27 @@ def _launches(
                 yield kind, group, rays[kind]
 
 
-def _noise_db(total: FloatArray, error: FloatArray, lit: npt.NDArray[np.bool_]) -> float:
-    """Median standard error in dB over lit cells with a path, of all sectors together.
+def _noise_db(total: FloatArray, error: FloatArray, outdoor: npt.NDArray[np.bool_]) -> float:
+    """Median standard error in dB over outdoor cells with a path, of all sectors together.
 
     Cells that are seen but that no ray has met yet have no error to state, and don't count.
     """
-    reached = lit & (total > 0)
+    reached = outdoor & (total > 0)
     if not reached.any():
+        return float("nan")
+    if np.isnan(error[reached]).any():
         return float("nan")
     met = reached & (error > 0)
     return float(np.median(_decibels_of(error[met] / total[met]))) if met.any() else 0.0
 
 
 def _decibels_of(relative_error: FloatArray) -> FloatArray:
-    """Standard deviation in dB of a level whose power has a relative standard error."""
-    return np.asarray(10.0 / np.log(10.0) * relative_error)
+    """Standard error in dB of a level whose power has a relative standard error.
+
+    4.34 dB times the relative error, as for small ones, which also states larger ones best (the
+    errors' tails are heavier than a lognormal's); at most `MAX_ERROR_DB`.
+    """
+    return np.asarray(np.minimum(10.0 / np.log(10.0) * relative_error, MAX_ERROR_DB))
 
 
 def _in_db(power: FloatArray, lit: npt.NDArray[np.bool_]) -> FloatArray:
@@ -445,6 +468,7 @@ class _Session:
     grid: dict[str, Any] = field(default_factory=dict)
     config: RayTraced = field(default_factory=RayTraced)
     active_group: int | None = None
+    edge_table_size: int = 0
 
 
 def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
@@ -460,7 +484,7 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
         import mitsuba
         import sionna.rt as rt
 
-        rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE = EDGE_TABLE_SIZE
+        session.edge_table_size = rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE
         session.scene = rt.load_scene(scene, merge_shapes=False)
         session.sectors = [Sector(**s) for s in sectors]
         session.groups, session.grid = groups, grid
@@ -566,6 +590,9 @@ def _trace(
 
     _activate(session, group)
     config = session.config
+    rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE = (
+        session.edge_table_size if interactions == "all" else EDGE_TABLE_SIZE
+    )
     radio_map = rt.RadioMapSolver()(
         session.scene,
         **_plane(session),
@@ -582,8 +609,12 @@ def _trace(
     expected = (len(session.groups[group]), session.grid["num_y"], session.grid["num_x"])
     if gain.shape != expected:
         raise ValueError(f"Sionna returned a map of shape {gain.shape}, expected {expected}")
-    # A ray that meets a degenerate edge comes back as NaN; it must not blank its cell.
-    return np.nan_to_num(gain, copy=False, nan=0.0, posinf=0.0)
+    if not np.isfinite(gain).all():
+        raise ValueError(
+            f"Sionna returned {np.count_nonzero(~np.isfinite(gain))} cells that are no numbers; "
+            "look for degenerate triangles in the scene"
+        )
+    return gain
 
 
 def _line_of_sight(

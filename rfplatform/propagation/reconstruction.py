@@ -56,7 +56,7 @@ def reconstruct(
     power: FloatArray,
     error: FloatArray,
     los: npt.NDArray[np.bool_],
-    lit: npt.NDArray[np.bool_],
+    visibility: npt.NDArray[np.int_],
     steps: int,
 ) -> tuple[FloatArray, FloatArray]:
     """Filter the traced part of a map, and state its error.
@@ -70,21 +70,21 @@ def reconstruct(
         power and error as they are.
     los : ndarray of bool, the same shape
         Whether the sector sees the cell.
-    lit : ndarray of bool, [num_y, num_x]
-        Cells that power may be in: outdoors.
+    visibility : ndarray of int, the same shape
+        Power stays among cells of one number, and there is none in cells of 0.
     steps : int
         Of diffusion; 0 leaves the power as it is and pools the errors only.
 
     Returns
     -------
     power, error : ndarray, [num_sectors, num_y, num_x]
-        Each sector's sum over the lit cells of a visibility is what it was.
+        Each sector's sum over the cells of a visibility is what it was.
     """
-    smooth, smooth_error = np.where(lit, power, 0.0), np.where(lit, error, 0.0)
+    smooth, smooth_error = np.where(visibility, power, 0.0), np.where(visibility, error, 0.0)
     if np.isnan(smooth_error).any():
         return smooth, error
     for sector in range(len(power)):
-        links = _links(np.where(lit, 1 + los[sector], 0))
+        links = _links(visibility[sector])
         open_flows = [_FLOW * link for link in links]
         variance = smooth_error[sector] ** 2
         flows = _flows(open_flows, smooth[sector], variance)

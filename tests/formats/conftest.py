@@ -83,7 +83,7 @@ def make_map(scene: Scene, sectors: tuple[Sector, ...], grid: Grid, seed: int = 
     spread = np.where(np.isfinite(path_gain_db), 0.8, np.nan).astype(np.float32)
     return RadioMap(
         grid, sectors, path_gain_db, spread, outdoor, np.array(sees), path_gain_db - 0.25,
-        {"solver": "raytraced", "rays": 4_000_000, "noise_db": 0.8, "interrupted": False,
+        {"solver": "raytraced", "rays": 4_000_000, "noise_db": 0.8, "stopped_by": "rays",
          "batches": [1, 2], "attribution": scene.attribution},
     )  # fmt: skip
 

@@ -136,3 +136,30 @@ def test_names_drop_the_whole_suffix():
         from pathlib import Path
 
         assert source_name(FileSource(Path("/data") / name, "osm")) == short
+
+
+def test_what_scene_wrote_reads_back_with_bases_provenance_and_attribution(tmp_path):
+    from rfplatform.formats.buildings import write_buildings_parquet
+
+    scene = load_scene(BuiltIn("helsinki"))
+    write_buildings_parquet(scene, tmp_path / "buildings.parquet")
+    again = load_scene(FileSource(tmp_path / "buildings.parquet", "footprints"))
+    assert again.height_sources() == scene.height_sources()
+    assert sorted(round(b.base_m, 3) for b in again.buildings) == sorted(
+        round(b.base_m, 3) for b in scene.buildings
+    )
+    assert again.attribution == scene.attribution
+
+
+def test_two_layers_of_polygons_are_named(tmp_path):
+    path = tmp_path / "two.gpkg"
+    for layer in ("aaa", "buildings"):
+        table(height=["9", "9", "9"]).to_file(path, layer=layer)
+    with pytest.raises(InputError, match="2 layers hold polygons \\(aaa, buildings\\)"):
+        load_scene(FileSource(path, "footprints"))
+
+
+def test_a_tag_is_taken_from_the_first_column_that_gives_it_row_by_row():
+    frame = table(height=["12", None, None]).assign(EST_HEIGHT=["1", "9", None])
+    found = from_geodataframe(frame)
+    assert [tags.get("height") for tags in found.tags] == ["12", "9", None]

@@ -34,8 +34,8 @@ def test_rounds_make_the_budget_twice(budget, seed, limit):
         assert all(type(rays) is int and 0 < rays <= limit for rays in launches)
         assert sum(launches) == budget
         mean = budget / len(launches)
-        assert min(launches) == pytest.approx(0.8 * mean, abs=1)
-        assert max(launches) == pytest.approx(1.2 * mean, abs=1)
+        assert min(launches) == pytest.approx(0.8 * mean, abs=1.5)
+        assert max(launches) == pytest.approx(1.2 * mean, abs=1.5)
 
 
 @given(BUDGETS, SEEDS, LIMITS)

@@ -5,9 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rfplatform.propagation.reconstruction import LOS_ERROR, reconstruct
+from rfplatform.propagation import reconstruction
+from rfplatform.propagation.reconstruction import LOS_ERROR
 
 SHAPE = (24, 31)
+
+
+def reconstruct(power, error, los, lit, steps):
+    return reconstruction.reconstruct(power, error, los, np.where(lit, 1 + los, 0), steps)
 
 
 def noisy_map(seed, share_hit=0.3):
