@@ -135,7 +135,8 @@ def test_every_bad_value_is_in_one_message_with_its_row(write):
     ]
     fault = fault_of(write("\n".join([HEADER, *bad])))
     assert fault == (
-        ": row 2: height_m '-3' must be positive, 10000 m at most; row 4: lat 'nan' must be a finite number; "
+        ": row 2: height_m '-3' must be positive, 10000 m at most; "
+        "row 4: lat 'nan' must be a finite number; "
         "row 5: power_dbm 'inf' must be a finite number; "
         "row 5: frequency_hz '3500' must lie in 30e6..1e12 Hz (is it in MHz or GHz?)"
     )
