@@ -43,6 +43,7 @@ from rfplatform.propagation.montecarlo import MAX_RAYS_PER_SECTOR
 from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.radiomap import Grid, RadioMap, Sector
 from rfplatform.scene import Area, Scene
+from rfplatform.shipped import shipped_folder
 from rfplatform.units import FloatArray, thermal_noise_dbm
 
 FORMATS: Mapping[str, str] = {
@@ -379,13 +380,9 @@ def example_sites(name: str) -> Path:
     MissingError
         If it is not there.
     """
-    import rfplatform
-
-    package = Path(rfplatform.__file__).parent
-    for data in (package / "data", package.parent / "data"):
-        path = data / "sites" / f"{name}.csv"
-        if path.is_file():
-            return path
+    folder = shipped_folder("sites")
+    if folder is not None and (folder / f"{name}.csv").is_file():
+        return folder / f"{name}.csv"
     raise MissingError(
         f"the example site list of {name} is not installed: reinstall rfplatform, or give --sites"
     )

@@ -1,4 +1,4 @@
-"""Trace the reference of the Helsinki case: 1e9 rays, no filter; about ten minutes on two cores.
+"""Trace the reference of the Helsinki case: 1e9 rays, no filter; a quarter of an hour on two cores.
 
 Run it as ``python -m pipelines.reference [RAYS]``.
 """

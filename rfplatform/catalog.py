@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -11,7 +10,7 @@ from rfplatform.antennas import NAMED as ANTENNAS
 from rfplatform.benchmark import Benchmark
 from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.speed import SPEED
-from rfplatform.errors import InputError
+from rfplatform.errors import unknown_name
 from rfplatform.propagation.empirical import FreeSpace, TR38901RMa, TR38901UMa, TR38901UMi
 from rfplatform.propagation.raytraced import RayTraced
 from rfplatform.radiomap import RadioMapSolver
@@ -69,6 +68,4 @@ def find_solver(name: str) -> SolverEntry:
     """
     if name in SOLVERS:
         return SOLVERS[name]
-    near = difflib.get_close_matches(name.strip().lower(), SOLVERS, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise InputError(f'unknown solver "{name}"{hint} (known: {", ".join(SOLVERS)})')
+    raise unknown_name("solver", name, SOLVERS)

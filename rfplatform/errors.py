@@ -1,5 +1,7 @@
 """The errors that a user can cause or mend; each message says what, where and what to do."""
 
+from collections.abc import Iterable
+
 
 class RfplatformError(Exception):
     """Base of every error that is shown as one line, without a traceback."""
@@ -15,3 +17,13 @@ class WorkerError(RfplatformError):
 
 class MissingError(RfplatformError):
     """Something that the machine lacks (a library, the network). Exit code 4."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that is none of those known: near misses, then all of them."""
+    import difflib
+
+    names = list(known)
+    near = difflib.get_close_matches(name.strip().lower(), names, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return InputError(f'unknown {kind} "{name}"{hint} (known: {", ".join(names)})')

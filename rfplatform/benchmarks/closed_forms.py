@@ -106,7 +106,8 @@ def _points(grid: Grid, per_cell: int) -> tuple[npt.NDArray[np.floating], npt.ND
     step = grid.resolution_m / per_cell
     x = grid.west_m + (np.arange(grid.num_x * per_cell) + 0.5) * step
     y = grid.south_m + (np.arange(grid.num_y * per_cell) + 0.5) * step
-    return np.meshgrid(x, y)[0], np.meshgrid(x, y)[1]
+    points_x, points_y = np.meshgrid(x, y)
+    return points_x, points_y
 
 
 def _cell_means(fine: FloatArray, per_cell: int) -> FloatArray:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import rfplatform
 from rfplatform.errors import InputError, MissingError
 from rfplatform.radiomap import Grid, RadioMap, Sector
 from rfplatform.scene import Scene
+from rfplatform.shipped import shipped_folder
 from rfplatform.units import FloatArray
 
 LON_DEG, LAT_DEG = 24.944631, 60.171688
@@ -90,12 +90,11 @@ class Reference:
 
 
 def reference_path() -> Path:
-    """Where the reference is kept: beside the package in a checkout, within it when installed."""
-    package = Path(rfplatform.__file__).parent
-    for data in (package / "data", package.parent / "data"):
-        if (data / "reference").is_dir():
-            return data / "reference" / "helsinki.npz"
-    raise MissingError("data/reference is missing; run from a checkout or reinstall rfplatform")
+    """Where the reference is kept."""
+    folder = shipped_folder("reference")
+    if folder is None:
+        raise MissingError("data/reference is missing; run from a checkout or reinstall rfplatform")
+    return folder / "helsinki.npz"
 
 
 def write_reference(radio_map: RadioMap, path: Path) -> None:
@@ -106,7 +105,7 @@ def write_reference(radio_map: RadioMap, path: Path) -> None:
         raise InputError("a reference needs its own standard error: trace it")
     steps = np.where(np.isfinite(gain_db), np.round(gain_db / _STEP_DB), _NO_PATH)
     # -327.67 dB is the least that 16 bits hold; no receiver cares below.
-    kept = np.maximum(steps, _NO_PATH + 1) if np.isfinite(gain_db).any() else steps
+    kept = np.maximum(steps, _NO_PATH + 1)
     np.savez_compressed(
         path,
         path_gain_cdb=np.where(np.isfinite(gain_db), kept, _NO_PATH).astype(np.int16),
@@ -130,7 +129,7 @@ def reference() -> Reference:
         If it is not there, or was traced on other buildings than the scene now has.
     """
     path = reference_path()
-    again = "make it again with `python -m pipelines.reference` (about ten minutes)"
+    again = "make it again with `python -m pipelines.reference` (about fifteen minutes)"
     if not path.is_file():
         raise MissingError(f"{path} is missing; {again}")
     with np.load(path) as kept:

@@ -41,14 +41,13 @@ MEDIAN_OF_NORMAL = 0.6745
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A scene with an open worker, and the rays to spend on it."""
+    """A scene with an open worker, and how to trace it."""
 
     trace: Tracer
     scene: Scene
     sector: Sector
     grid: Grid
     config: RayTraced
-    rays: int = 0
 
 
 def _ours(setting: Setting) -> RadioMap:
@@ -223,7 +222,7 @@ def _helsinki_cases(rays: Sequence[int]) -> Iterator[Case]:
             spend = RayTraced(rays_per_sector=count, target_noise_db=0.0)
             yield Case(
                 f"{count:.3g} rays",
-                Setting(setting.trace, scene, sector, grid, spend, count),
+                Setting(setting.trace, scene, sector, grid, spend),
                 reference,
             )
 
@@ -297,7 +296,7 @@ def _draw_convergence(outcomes: Sequence[Outcome[RadioMap]], out: Path) -> Seque
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    rays = [outcome.case.inputs.rays for outcome in outcomes]
+    rays = [outcome.case.inputs.config.rays_per_sector for outcome in outcomes]
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels: list[tuple[str, Callable[[RadioMap, Any], float]]] = [
         ("Error against 1e9 rays (RMSE) [dB]", _rmse_db),
