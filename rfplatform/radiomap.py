@@ -31,7 +31,7 @@ class Sector:
     site, name : str
         The site's name, and the sector's within it.
     x_m, y_m, z_m : float
-        The antenna's phase centre in local metres; z is above ground.
+        The antenna's phase centre in the scene's local metres.
     azimuth_deg : float
         Boresight, clockwise from grid north.
     downtilt_deg : float
@@ -44,6 +44,8 @@ class Sector:
         A name of `rfplatform.catalog.ANTENNAS`.
     mount : str
         What the height in the site list was measured from: "ground" or "roof".
+    ground_m : float
+        z of the ground under the antenna; 0 where the ground is flat.
     """
 
     site: str
@@ -58,6 +60,12 @@ class Sector:
     bandwidth_hz: float = 20e6
     antenna: str = "isotropic"
     mount: Literal["ground", "roof"] = "ground"
+    ground_m: float = 0.0
+
+    @property
+    def height_m(self) -> float:
+        """The antenna above the ground under it."""
+        return self.z_m - self.ground_m
 
     @property
     def label(self) -> str:
@@ -184,6 +192,8 @@ class RadioMap:
         Whether the sector sees the cell.
     raw_path_gain_db : ndarray or None, [num_sectors, num_y, num_x], float32
         The estimate before the reconstruction filter, where one was used.
+    ground_m : ndarray or None, [num_y, num_x], float32
+        z of the ground at the cells' centres; None: flat, at z = 0.
     attrs : mapping
         How it was made: solver, rays, noise reached, what stopped it ... Plain JSON values.
     """
@@ -195,6 +205,7 @@ class RadioMap:
     outdoor: BoolArray
     los: BoolArray | None = None
     raw_path_gain_db: FloatArray | None = None
+    ground_m: FloatArray | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -205,6 +216,10 @@ class RadioMap:
                 raise ValueError(f"{name} has shape {layer.shape}, expected {shape}")
         if self.outdoor.shape != self.grid.shape:
             raise ValueError(f"outdoor has shape {self.outdoor.shape}, expected {self.grid.shape}")
+        if self.ground_m is not None and self.ground_m.shape != self.grid.shape:
+            raise ValueError(
+                f"ground_m has shape {self.ground_m.shape}, expected {self.grid.shape}"
+            )
         labels = [s.label for s in self.sectors]
         if len(set(labels)) != len(labels):
             raise ValueError(f"sector labels are not unique: {labels}")

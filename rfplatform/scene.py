@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from rfplatform.errors import InputError
 from rfplatform.frame import Frame, utm_crs
+from rfplatform.terrain import Terrain
+from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shapely import Polygon
 
 HeightSource = Literal["height", "levels", "neighbours", "default"]
@@ -101,13 +106,18 @@ class Building:
     footprint : shapely.Polygon
         Valid, in local metres; its holes are courtyards.
     base_m, top_m : float
-        Heights above ground; the base is above 0 for parts that hang (``min_height``).
+        Heights above `ground_m`; the base is above 0 for parts that hang (``min_height``).
     height_source : str
         One of `HEIGHT_SOURCES`.
     material : str
         An ITU-R P.2040 material of walls and roof ("concrete", "brick", ...).
     osm_id : str
         Where it came from: "way/123", "relation/45", or the row of a footprint file.
+    ground_m : float
+        The z that its heights are counted from: the lowest point of the terrain under it, or
+        under the outline that it is a part of; 0 on flat ground.
+    outline_id : str
+        The `osm_id` of the outline that it is a part of; "" for a building of its own.
     """
 
     footprint: Polygon
@@ -116,11 +126,57 @@ class Building:
     height_source: HeightSource
     material: str
     osm_id: str
+    ground_m: float = 0.0
+    outline_id: str = ""
+
+    @property
+    def base_z_m(self) -> float:
+        """Where the prism begins, in the scene's z."""
+        return self.ground_m + self.base_m
+
+    @property
+    def top_z_m(self) -> float:
+        """Where the prism ends, in the scene's z."""
+        return self.ground_m + self.top_m
+
+
+@dataclass(frozen=True, eq=False)
+class Solids:
+    """What stands in a scene made elsewhere: its triangles in a file, and how high they reach.
+
+    Attributes
+    ----------
+    xml : Path
+        A Mitsuba scene that the ray tracer loads as it is: ground, terrain and buildings.
+    west_m, south_m, resolution_m : float
+        South-western corner and cell of the raster of heights.
+    top_z_m : ndarray, [num_y, num_x], float32
+        Where a ray straight down on a cell's centre first meets something that is not the
+        ground, in the scene's z; NaN where it meets the ground alone. Row 0 is south.
+    """
+
+    xml: Path
+    west_m: float
+    south_m: float
+    resolution_m: float
+    top_z_m: npt.NDArray[np.float32]
+
+    def top_m(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> FloatArray:
+        """`top_z_m` of the cells that points lie in; NaN outside."""
+        num_y, num_x = self.top_z_m.shape
+        column = np.floor((np.asarray(x_m, dtype=float) - self.west_m) / self.resolution_m)
+        row = np.floor((np.asarray(y_m, dtype=float) - self.south_m) / self.resolution_m)
+        inside = (column >= 0) & (column < num_x) & (row >= 0) & (row < num_y)
+        top = self.top_z_m[
+            np.clip(row, 0, num_y - 1).astype(np.intp),
+            np.clip(column, 0, num_x - 1).astype(np.intp),
+        ]
+        return np.where(inside, top, np.nan).astype(float)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Buildings on flat ground.
+    """Buildings on the ground, flat or not.
 
     Attributes
     ----------
@@ -135,6 +191,10 @@ class Scene:
         What every picture and file made from this scene must carry.
     counts : mapping of str to int
         What happened on the way here: footprints repaired, skipped, split ...
+    terrain : Terrain, optional
+        The ground; without it, it is flat and at z = 0.
+    solids : Solids, optional
+        What stands there where the scene was made elsewhere; `buildings` is empty then.
     """
 
     area: Area
@@ -143,6 +203,14 @@ class Scene:
     ground_material: str = "medium_dry_ground"
     attribution: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
+    terrain: Terrain | None = None
+    solids: Solids | None = None
+
+    def ground_m(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> FloatArray:
+        """Height of the ground at points in local metres, in the scene's z."""
+        if self.terrain is not None:
+            return self.terrain.height_m(x_m, y_m)
+        return np.zeros(np.broadcast_shapes(np.shape(x_m), np.shape(y_m)))
 
     def height_sources(self) -> dict[str, int]:
         """How many buildings took their height from each source, zeros included."""
