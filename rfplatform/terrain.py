@@ -45,12 +45,12 @@ class Terrain:
     @property
     def east_m(self) -> float:
         """The last column of nodes."""
-        return self.west_m + (self.heights_m.shape[1] - 1) * self.resolution_m
+        return float(self.west_m + (self.heights_m.shape[1] - 1) * self.resolution_m)
 
     @property
     def north_m(self) -> float:
         """The last row of nodes."""
-        return self.south_m + (self.heights_m.shape[0] - 1) * self.resolution_m
+        return float(self.south_m + (self.heights_m.shape[0] - 1) * self.resolution_m)
 
     def height_m(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> FloatArray:
         """Height of the ground at points in local metres, broadcast against each other.
