@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.scene import (
     Report,
     describe,
+    describe_file,
     describe_input,
     plain,
     require_memory,
@@ -39,6 +40,7 @@ from rfplatform.geodata.sites import (
     place_sectors,
     read_sites,
 )
+from rfplatform.geodata.terrain import DEFAULT_RESOLUTION_M, on_terrain
 from rfplatform.propagation.montecarlo import MAX_RAYS_PER_SECTOR
 from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.radiomap import Grid, RadioMap, Sector
@@ -83,6 +85,10 @@ class Config:
         A name of `rfplatform.catalog.SOLVERS`.
     frequency_hz : float
         Carrier of `site`, and of rows of a list that leave it open.
+    terrain : Path, optional
+        An elevation model for the ground, see `rfplatform.geodata.terrain.load_terrain`.
+    terrain_resolution_m : float
+        Distance between the nodes of the ground.
     resolution_m : float
         Edge of a cell.
     receiver_height_m : float
@@ -107,6 +113,8 @@ class Config:
     bbox: str | None = None
     solver: str = "raytraced"
     frequency_hz: float = DEFAULT_FREQUENCY_HZ
+    terrain: Path | None = None
+    terrain_resolution_m: float = DEFAULT_RESOLUTION_M
     resolution_m: float = 4.0
     receiver_height_m: float = 1.5
     noise_figure_db: float = 7.0
@@ -190,6 +198,7 @@ def main(
     plan = _plan(config)
     tell("Reading the buildings")
     scene = load_scene(plan.source, plan.bbox)
+    scene = on_terrain(scene, config.terrain, config.terrain_resolution_m)
     sectors = place_sectors(plan.rows, scene)
     grid = Grid.covering(
         scene.area.bounds_m(scene.frame),
@@ -238,7 +247,11 @@ def main(
             "stages_s": clock.laps,
             "options": plain(asdict(config)),
             "versions": versions(),
-            "inputs": {"area": describe_input(plan.source), "sites": _describe_sites(plan)},
+            "inputs": {
+                "area": describe_input(plan.source),
+                "sites": _describe_sites(plan),
+                "terrain": describe_file(config.terrain),
+            },
             "outputs": sorted([*(p.name for p in partial.iterdir()), RECORD]),
         }
         write_json(record, partial / RECORD)
@@ -273,7 +286,7 @@ def _plan(config: Config) -> _Plan:
         out,
         overwrite=config.overwrite,
         own={RECORD, "scene", *FORMATS.values()},
-        inputs=[source_path(source), sites_path],
+        inputs=[source_path(source), sites_path, config.terrain],
     )
     if sites_path is not None:
         rows = read_sites(
@@ -514,7 +527,8 @@ def _describe_sector(row: SiteRow, sector: Sector) -> dict[str, Any]:
         "lat_deg": row.lat_deg,
         "mount": sector.mount,
         "height_m": row.height_m,
-        "height_above_ground_m": round(sector.z_m, 2),
+        "height_above_ground_m": round(sector.height_m, 2),
+        "ground_m": round(sector.ground_m, 2),
         "azimuth_deg": row.azimuth_deg,
         "grid_azimuth_deg": round(sector.azimuth_deg, 2),
         "downtilt_deg": sector.downtilt_deg,

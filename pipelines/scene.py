@@ -22,14 +22,23 @@ from rfplatform.errors import InputError, MissingError
 from rfplatform.formats.staging import require_free, staged
 from rfplatform.geodata.load import load_scene, source_name, source_path
 from rfplatform.geodata.place import Source, parse_area, parse_bbox
+from rfplatform.geodata.terrain import DEFAULT_RESOLUTION_M, on_terrain
 from rfplatform.radiomap import Grid
 from rfplatform.scene import Scene
+from rfplatform.terrain import Terrain
 
 Report = Callable[[str], None]
 """Told in a few words what is done next."""
 
 SCENE_FILES = frozenset(
-    {"scene.xml", "shells.xml", "meshes", "buildings.parquet", "building_heights.tif"}
+    {
+        "scene.xml",
+        "shells.xml",
+        "meshes",
+        "buildings.parquet",
+        "building_heights.tif",
+        "terrain.tif",
+    }
 )
 RECORD = "scene.json"
 RESOLUTION_RANGE_M = (0.01, 1000.0)
@@ -50,6 +59,10 @@ class Config:
         A built-in extract, a file, ``W,S,E,N`` or a place name.
     bbox : str, optional
         ``W,S,E,N`` to keep of it.
+    terrain : Path, optional
+        An elevation model for the ground, see `rfplatform.geodata.terrain.load_terrain`.
+    terrain_resolution_m : float
+        Distance between the nodes of the ground.
     resolution_m : float
         Of the raster of building heights.
     out : Path, optional
@@ -60,6 +73,8 @@ class Config:
 
     area: str
     bbox: str | None = None
+    terrain: Path | None = None
+    terrain_resolution_m: float = DEFAULT_RESOLUTION_M
     resolution_m: float = 1.0
     out: Path | None = None
     overwrite: bool = False
@@ -93,10 +108,14 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     bbox = parse_bbox(config.bbox) if config.bbox is not None else None
     out = config.out or Path("out") / f"{slug(source_name(source))}-scene"
     require_output(
-        out, overwrite=config.overwrite, own=SCENE_FILES | {RECORD}, inputs=[source_path(source)]
+        out,
+        overwrite=config.overwrite,
+        own=SCENE_FILES | {RECORD},
+        inputs=[source_path(source), config.terrain],
     )
     tell("Reading the buildings")
     scene = load_scene(source, bbox)
+    scene = on_terrain(scene, config.terrain, config.terrain_resolution_m)
     grid = Grid.covering(scene.area.bounds_m(scene.frame), scene.frame, config.resolution_m)
     require_memory(grid, BYTES_PER_HEIGHT_CELL)
     scene_s = time.perf_counter() - started
@@ -108,6 +127,7 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
         record = {
             **describe(scene),
             "input": describe_input(source),
+            "terrain_input": describe_file(config.terrain),
             "warnings": scene_warnings(scene),
             "options": plain(asdict(config)),
             "versions": versions(),
@@ -123,12 +143,18 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
 
 def write_scene_files(scene: Scene, grid: Grid, directory: Path) -> None:
     """Write `SCENE_FILES` into an existing directory; the grid is that of the heights."""
-    from rfplatform.formats.buildings import write_buildings_parquet, write_height_geotiff
+    from rfplatform.formats.buildings import (
+        write_buildings_parquet,
+        write_height_geotiff,
+        write_terrain_geotiff,
+    )
     from rfplatform.formats.mitsuba import write_scene
 
     write_scene(scene, directory)
     write_buildings_parquet(scene, directory / "buildings.parquet")
     write_height_geotiff(scene, grid, directory / "building_heights.tif")
+    if scene.terrain is not None:
+        write_terrain_geotiff(scene, grid, directory / "terrain.tif")
 
 
 def describe(scene: Scene) -> dict[str, Any]:
@@ -153,7 +179,22 @@ def describe(scene: Scene) -> dict[str, Any]:
             "events": dict(scene.counts),
         },
         "ground_material": scene.ground_material,
+        "terrain": describe_terrain(scene.terrain),
         "attribution": scene.attribution,
+    }
+
+
+def describe_terrain(terrain: Terrain | None) -> dict[str, Any] | None:
+    """Where the ground's heights come from and how true they are; None: it is flat."""
+    if terrain is None:
+        return None
+    return {
+        "source": terrain.source,
+        "resolution_m": terrain.resolution_m,
+        "lowest_m": round(float(terrain.heights_m.min()), 2),
+        "highest_m": round(float(terrain.heights_m.max()), 2),
+        "max_error_m": round(terrain.max_error_m, 2),
+        "voids_filled": terrain.num_voids,
     }
 
 
@@ -161,13 +202,17 @@ def scene_warnings(scene: Scene) -> list[str]:
     """What a reader of the results must know about a scene."""
     if scene.buildings:
         return []
-    return [f"{scene.area.name} holds no buildings: the ground is flat and empty"]
+    return [f"{scene.area.name} holds no buildings: the ground is empty"]
+
+
+def describe_file(path: Path | None) -> dict[str, str] | None:
+    """An input file and its SHA-256."""
+    return None if path is None else {"path": str(path), "sha256": sha256(path)}
 
 
 def describe_input(source: Source) -> dict[str, str] | None:
     """The file that a scene was read from and its SHA-256; None for the network."""
-    path = source_path(source)
-    return None if path is None else {"path": str(path), "sha256": sha256(path)}
+    return describe_file(source_path(source))
 
 
 def sha256(path: Path) -> str:

@@ -72,6 +72,18 @@ BboxOption = Annotated[
     str | None,
     typer.Option(metavar="W,S,E,N", help="Keep this box of the area.", rich_help_panel=_WHERE),
 ]
+TerrainOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Elevation model for the ground: GeoTIFF, .hgt or .hgt.zip.  [dim]default: flat[/]",
+        rich_help_panel=_WHERE,
+    ),
+]
+TerrainResolutionOption = Annotated[
+    float,
+    typer.Option(metavar="M", help="Between the nodes of the ground.", rich_help_panel=_WHERE),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -131,6 +143,8 @@ def map_command(
         ),
     ] = None,
     bbox: BboxOption = None,
+    terrain: TerrainOption = None,
+    terrain_resolution: TerrainResolutionOption = 30.0,
     solver: Annotated[
         str,
         typer.Option(
@@ -220,6 +234,8 @@ def map_command(
         sites=sites,
         site=tuple(site or ()),
         bbox=bbox,
+        terrain=terrain,
+        terrain_resolution_m=terrain_resolution,
         solver=solver,
         frequency_hz=frequency,
         resolution_m=resolution,
@@ -249,6 +265,8 @@ def map_command(
 def scene_command(
     area: AreaArgument,
     bbox: BboxOption = None,
+    terrain: TerrainOption = None,
+    terrain_resolution: TerrainResolutionOption = 30.0,
     resolution: Annotated[
         float,
         typer.Option(metavar="M", help="Of the raster of building heights.", rich_help_panel=_HOW),
@@ -267,7 +285,15 @@ def scene_command(
     """Make the scene alone: Mitsuba XML with PLY meshes, buildings and their heights."""
     from pipelines.scene import Config, main
 
-    config = Config(area, bbox=bbox, resolution_m=resolution, out=out, overwrite=overwrite)
+    config = Config(
+        area,
+        bbox=bbox,
+        terrain=terrain,
+        terrain_resolution_m=terrain_resolution,
+        resolution_m=resolution,
+        out=out,
+        overwrite=overwrite,
+    )
     with _live() as (_, report):
         record = main(config, report=report)
     _show(record, _scene_summary, as_json=as_json)
@@ -532,6 +558,7 @@ def _map_summary(record: Mapping[str, Any]) -> RenderableType:
     )
     facts: list[tuple[str, RenderableType]] = [
         *_scene_facts(record),
+        *_terrain_facts(record),
         ("Grid", Text(cells)),
         ("Sites", _sites_table(record["sectors"])),
         ("Solver", _solver_text(record["solver"])),
@@ -552,12 +579,27 @@ def _scene_summary(record: Mapping[str, Any]) -> RenderableType:
     )
     facts: list[tuple[str, RenderableType]] = [
         *_scene_facts(record),
+        *_terrain_facts(record),
         ("Materials", Text(listed or "none")),
         ("Ground", Text(record["ground_material"].replace("_", " "))),
         ("Time", _times(record["stages_s"])),
         ("Written", _written(record)),
     ]
     return Group(_title(record), _facts(facts), *_notes(record), Text())
+
+
+def _terrain_facts(record: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
+    from rich.text import Text
+
+    terrain = record.get("terrain")
+    if terrain is None:
+        return []
+    voids = f", {terrain['voids_filled']:,} voids filled" if terrain["voids_filled"] else ""
+    text = (
+        f"{terrain['lowest_m']:.0f} to {terrain['highest_m']:.0f} m, {terrain['source']} every "
+        f"{terrain['resolution_m']:g} m, at most {terrain['max_error_m']:.1f} m off it{voids}"
+    )
+    return [("Terrain", Text(text))]
 
 
 def _title(record: Mapping[str, Any]) -> RenderableType:

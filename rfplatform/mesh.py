@@ -93,8 +93,8 @@ def prism_mesh(buildings: Sequence[Building]) -> PrismMesh:
     following[ring_start + ring_size - 1] = ring_start
 
     point_building = ring_polygon[point_ring] if num_points else np.zeros(0, dtype=np.intp)
-    base = np.array([b.base_m for b in buildings], dtype=np.float32)
-    top = np.array([b.top_m for b in buildings], dtype=np.float32)
+    base = np.array([b.base_z_m for b in buildings], dtype=np.float32)
+    top = np.array([b.top_z_m for b in buildings], dtype=np.float32)
     # Vertices: first every point at its base, then every point at its top.
     vertices = np.empty((2 * num_points, 3), dtype=np.float32)
     vertices[:num_points, :2] = vertices[num_points:, :2] = xy

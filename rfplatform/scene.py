@@ -25,6 +25,9 @@ HeightSource = Literal["height", "levels", "neighbours", "default"]
 
 HEIGHT_SOURCES: tuple[HeightSource, ...] = ("height", "levels", "neighbours", "default")
 
+GROUND_MARGIN_M = 50.0
+"""How far the ground goes on beyond the area and the buildings."""
+
 
 @dataclass(frozen=True)
 class Area:
@@ -95,6 +98,42 @@ class Area:
             np.concatenate([np.full_like(t, lat[0]), np.full_like(t, lat[-1]), lat, lat]),
         )
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+@dataclass(frozen=True)
+class LocalArea:
+    """A box in the local metres of a scene that lies nowhere on Earth.
+
+    Raises
+    ------
+    InputError
+        If the box is empty or has a bound that is no number.
+    """
+
+    name: str
+    west_m: float
+    south_m: float
+    east_m: float
+    north_m: float
+
+    def __post_init__(self) -> None:
+        bounds = (self.west_m, self.south_m, self.east_m, self.north_m)
+        box = ",".join(f"{bound:g}" for bound in bounds)
+        if not np.all(np.isfinite(bounds)):
+            raise InputError(f"area {box}: every bound must be a number (W,S,E,N in local metres)")
+        if self.west_m >= self.east_m or self.south_m >= self.north_m:
+            raise InputError(
+                f"area {box}: west must be less than east and south less than north "
+                "(W,S,E,N in local metres)"
+            )
+
+    def contains_m(self, x_m: float, y_m: float) -> bool:
+        """Whether a point lies in the box, its border included."""
+        return self.west_m <= x_m <= self.east_m and self.south_m <= y_m <= self.north_m
+
+    def bounds_m(self, frame: Frame) -> tuple[float, float, float, float]:  # noqa: ARG002
+        """West, south, east, north; a frame is asked for as `Area.bounds_m` needs one."""
+        return self.west_m, self.south_m, self.east_m, self.north_m
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +219,9 @@ class Scene:
 
     Attributes
     ----------
-    area : Area
-        What was asked for. Buildings that its border cuts are kept whole.
+    area : Area or LocalArea
+        What was asked for. Buildings that its border cuts are kept whole. A `LocalArea` where
+        the frame has no CRS.
     frame : Frame
         The local metres that everything is in.
     buildings : tuple of Building
@@ -197,7 +237,7 @@ class Scene:
         What stands there where the scene was made elsewhere; `buildings` is empty then.
     """
 
-    area: Area
+    area: Area | LocalArea
     frame: Frame
     buildings: tuple[Building, ...]
     ground_material: str = "medium_dry_ground"
@@ -211,6 +251,19 @@ class Scene:
         if self.terrain is not None:
             return self.terrain.height_m(x_m, y_m)
         return np.zeros(np.broadcast_shapes(np.shape(x_m), np.shape(y_m)))
+
+    def ground_bounds_m(self) -> tuple[float, float, float, float]:
+        """West, south, east, north of the ground under the area and every building, with a margin.
+
+        Local metres.
+        """
+        west, south, east, north = self.area.bounds_m(self.frame)
+        for b in self.buildings:
+            low_x, low_y, high_x, high_y = b.footprint.bounds
+            west, south = min(west, low_x), min(south, low_y)
+            east, north = max(east, high_x), max(north, high_y)
+        m = GROUND_MARGIN_M
+        return west - m, south - m, east + m, north + m
 
     def height_sources(self) -> dict[str, int]:
         """How many buildings took their height from each source, zeros included."""

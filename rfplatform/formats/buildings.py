@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from rfplatform.formats.geotiff import write_cog
 from rfplatform.formats.staging import staged
-from rfplatform.rasterize import height_raster
+from rfplatform.rasterize import ground_raster, height_raster
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from rfplatform.radiomap import Grid
     from rfplatform.scene import Scene
 
@@ -35,7 +38,8 @@ def write_buildings_parquet(
     Notes
     -----
     Geometry is in the scene's projected CRS. Columns: ``osm_id``, ``height_m`` (top above
-    ground), ``base_m`` (bottom above ground), ``height_source``, ``material``. The table's
+    ground), ``base_m`` (bottom above ground), ``height_source``, ``material`` and ``ground_m``
+    (z of the lowest ground under it, which the heights count from; 0 on flat ground). The table's
     attributes carry the attribution.
     """
     import geopandas as gpd
@@ -50,6 +54,7 @@ def write_buildings_parquet(
             "base_m": pd.Series([b.base_m for b in buildings], dtype="float64"),
             "height_source": pd.Series([b.height_source for b in buildings], dtype="str"),
             "material": pd.Series([b.material for b in buildings], dtype="str"),
+            "ground_m": pd.Series([b.ground_m for b in buildings], dtype="float64"),
         },
         geometry=[
             translate(b.footprint, frame.origin_easting_m, frame.origin_northing_m)
@@ -87,17 +92,51 @@ def write_height_geotiff(
     One band in metres above ground, the highest building where several overlap, and 0 where
     none covers the cell's centre.
     """
+    _write_raster(
+        scene,
+        grid,
+        path,
+        overwrite,
+        height_raster(scene, grid),
+        "building height",
+        "Building heights",
+    )
+
+
+def write_terrain_geotiff(
+    scene: Scene, grid: Grid, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write the ground's height on a grid as a Cloud Optimized GeoTIFF.
+
+    Parameters and errors as in `write_height_geotiff`.
+
+    Notes
+    -----
+    One band in metres above the elevation model's datum, at the cells' centres.
+    """
+    _write_raster(scene, grid, path, overwrite, ground_raster(scene, grid), "ground", "Ground")
+
+
+def _write_raster(
+    scene: Scene,
+    grid: Grid,
+    path: str | os.PathLike[str],
+    overwrite: bool,
+    values: npt.NDArray[np.float32],
+    band: str,
+    title: str,
+) -> None:
     tags = {
-        "TIFFTAG_IMAGEDESCRIPTION": f"Building heights, {scene.area.name}",
+        "TIFFTAG_IMAGEDESCRIPTION": f"{title}, {scene.area.name}",
         "TIFFTAG_COPYRIGHT": scene.attribution,
         "attribution": scene.attribution,
     }
     with staged(path, overwrite) as partial:
         write_cog(
             partial,
-            height_raster(scene, grid)[None],
+            values[None],
             grid,
-            descriptions=["building height [m]"],
+            descriptions=[f"{band} [m]"],
             unit="m",
             nodata=None,
             tags={key: value for key, value in tags.items() if value},

@@ -3,7 +3,8 @@
 Two files describe the same triangles. ``scene.xml`` keeps walls, roofs and ground as separate
 shapes, so that each can be given its own material. In ``shells.xml``, which the ray tracer uses,
 walls and roofs of one material are one mesh: Sionna diffracts only at edges whose two faces are
-in one mesh, and would take every roof edge of ``scene.xml`` for a loose end.
+in one mesh, and would take every roof edge of ``scene.xml`` for a loose end. The triangles of
+terrain are joined there only along ridges.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.mesh import PrismMesh, Surface, prism_mesh
+from rfplatform.terrain import welded_at_ridges
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rfplatform.scene import Scene
 
-GROUND_MARGIN_M = 50.0
+RIDGE_FOLD_DEG = 5.0
+"""Waves are diffracted over edges of the terrain that fold away by so much."""
 _BASE_TOLERANCE_M = 1e-3
 
 
@@ -53,7 +56,12 @@ def write_scene(scene: Scene, directory: Path) -> PrismMesh:
 def _shapes(
     scene: Scene, prisms: PrismMesh, *, separate: bool
 ) -> Iterator[tuple[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], str]]]:
-    yield "ground", (*ground_mesh(scene, prisms), scene.ground_material)
+    ground = ground_mesh(scene)
+    if scene.terrain is not None and not separate:
+        ground = welded_at_ridges(*ground, RIDGE_FOLD_DEG)
+        yield "ground-ridges", (*ground, scene.ground_material)
+    else:
+        yield "ground", (*ground, scene.ground_material)
     material = np.array([b.material for b in scene.buildings])
     base = np.array([b.base_m for b in scene.buildings])
     if not len(material):
@@ -85,16 +93,12 @@ def _shape(
 
 
 def ground_mesh(
-    scene: Scene, prisms: PrismMesh
+    scene: Scene,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """A rectangle at height 0 under the area and every building, with a margin."""
-    west, south, east, north = scene.area.bounds_m(scene.frame)
-    if len(prisms.vertices_m):
-        low, high = prisms.vertices_m.min(axis=0), prisms.vertices_m.max(axis=0)
-        west, south = min(west, float(low[0])), min(south, float(low[1]))
-        east, north = max(east, float(high[0])), max(north, float(high[1]))
-    m = GROUND_MARGIN_M
-    west, south, east, north = west - m, south - m, east + m, north + m
+    """The terrain; without one, a rectangle at height 0 under the area and every building."""
+    if scene.terrain is not None:
+        return scene.terrain.mesh()
+    west, south, east, north = scene.ground_bounds_m()
     corners = [(west, south, 0), (east, south, 0), (east, north, 0), (west, north, 0)]
     return np.array(corners, dtype=np.float32), np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32)
 

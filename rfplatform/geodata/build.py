@@ -261,6 +261,7 @@ def _extrude(
                 height_source or ("neighbours" if from_neighbours[k] else "default"),
                 itu_material(material),
                 footprints.ids[source],
+                outline_id=footprints.ids[outline_of[k]] if outline_of[k] >= 0 else "",
             )
         )
     return tuple(buildings)

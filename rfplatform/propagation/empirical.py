@@ -32,8 +32,14 @@ ENVIRONMENT_HEIGHT_M = 1.0
 CELLS_PER_CHUNK = 1 << 18
 """How many cells are computed at once; each temporary array of a chunk takes 2 MB."""
 
+TERRAIN_SAMPLES = 17
+"""Points of a way that its mean terrain height is taken from."""
+LOWEST_EFFECTIVE_HEIGHT_M = 5.0
+"""Of a base station over terrain, for UMa and UMi: ground that rises towards the receiver may
+leave less, or none, of its height, where their formulas have no meaning."""
+
 Progress = Callable[..., object]
-PathLoss = Callable[[npt.ArrayLike, npt.ArrayLike, float, float, float], FloatArray]
+PathLoss = Callable[[npt.ArrayLike, npt.ArrayLike, float, float | FloatArray, float], FloatArray]
 """In dB, of d2d_m, d3d_m, frequency_hz, h_bs_m and h_ut_m."""
 
 
@@ -53,7 +59,7 @@ def uma_los_db(
     d2d_m: npt.ArrayLike,
     d3d_m: npt.ArrayLike,
     frequency_hz: float,
-    h_bs_m: float,
+    h_bs_m: float | FloatArray,
     h_ut_m: float,
 ) -> FloatArray:
     """Path loss of urban macro with line of sight (TR 38.901 Table 7.4.1-1, UMa LOS).
@@ -102,7 +108,7 @@ def uma_nlos_db(
     d2d_m: npt.ArrayLike,
     d3d_m: npt.ArrayLike,
     frequency_hz: float,
-    h_bs_m: float,
+    h_bs_m: float | FloatArray,
     h_ut_m: float,
 ) -> FloatArray:
     """Path loss of urban macro without line of sight (TR 38.901 Table 7.4.1-1, UMa NLOS).
@@ -120,7 +126,7 @@ def umi_los_db(
     d2d_m: npt.ArrayLike,
     d3d_m: npt.ArrayLike,
     frequency_hz: float,
-    h_bs_m: float,
+    h_bs_m: float | FloatArray,
     h_ut_m: float,
 ) -> FloatArray:
     """Path loss of an urban street canyon with line of sight (Table 7.4.1-1, UMi LOS).
@@ -139,7 +145,7 @@ def umi_nlos_db(
     d2d_m: npt.ArrayLike,
     d3d_m: npt.ArrayLike,
     frequency_hz: float,
-    h_bs_m: float,
+    h_bs_m: float | FloatArray,
     h_ut_m: float,
 ) -> FloatArray:
     """Path loss of an urban street canyon without line of sight (Table 7.4.1-1, UMi NLOS).
@@ -157,7 +163,7 @@ def rma_los_db(
     d2d_m: npt.ArrayLike,
     d3d_m: npt.ArrayLike,
     frequency_hz: float,
-    h_bs_m: float,
+    h_bs_m: float | FloatArray,
     h_ut_m: float,
     average_building_height_m: float = 5.0,
 ) -> FloatArray:
@@ -207,7 +213,7 @@ def rma_nlos_db(
     d2d_m: npt.ArrayLike,
     d3d_m: npt.ArrayLike,
     frequency_hz: float,
-    h_bs_m: float,
+    h_bs_m: float | FloatArray,
     h_ut_m: float,
     average_building_height_m: float = 5.0,
     street_width_m: float = 20.0,
@@ -239,7 +245,7 @@ def _two_slopes_db(
     d2d_m: npt.ArrayLike,
     d3d_m: npt.ArrayLike,
     frequency_hz: float,
-    h_bs_m: float,
+    h_bs_m: float | FloatArray,
     h_ut_m: float,
     offset_db: float,
     slope_db: float,
@@ -247,9 +253,10 @@ def _two_slopes_db(
     environment_height_m: float,
 ) -> FloatArray:
     """PL1 before and PL2 beyond the breakpoint of Note 1, of UMa and of UMi."""
-    if not min(h_bs_m, h_ut_m) > environment_height_m:
+    lowest_bs_m = float(np.min(h_bs_m, initial=np.inf))
+    if not min(lowest_bs_m, h_ut_m) > environment_height_m:
         raise InputError(
-            f"antenna heights of {h_bs_m:g} m (base station) and {h_ut_m:g} m (receiver) must "
+            f"antenna heights of {lowest_bs_m:g} m (base station) and {h_ut_m:g} m (receiver) must "
             f"exceed the effective environment height of {environment_height_m:g} m ({STANDARD}, "
             "Note 1); raise them or choose another solver"
         )
@@ -404,7 +411,7 @@ def _free_space_map(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> Radi
                 "a positive number"
             )
         nearest_m = wavelength_m(sector.frequency_hz)
-        for cells, dx, dy, dz in _chunks(sector, grid, outdoor):
+        for cells, dx, dy, dz in _chunks(scene, sector, grid, outdoor):
             d3d_m = np.sqrt(dx**2 + dy**2 + dz**2)
             num_near += int((d3d_m < nearest_m).sum())
             loss_db = free_space_db(np.maximum(d3d_m, nearest_m), sector.frequency_hz)
@@ -440,14 +447,19 @@ def _tr38901_map(model: _Model, scene: Scene, sectors: Sequence[Sector], grid: G
         ghz = valid.frequency_hz[0] / 1e9, valid.frequency_hz[1] / 1e9
         _check(model.name, f"{where}frequency", sector.frequency_hz / 1e9, ghz, "GHz")
         if valid.h_bs_m is not None:
-            _check(model.name, f"{where}antenna height above ground", sector.z_m, valid.h_bs_m)
+            _check(model.name, f"{where}antenna height above ground", sector.height_m, valid.h_bs_m)
 
     outdoor = outdoor_mask(scene, grid)
     los = line_of_sight(scene, sectors, grid)
     path_gain_db = np.full((len(sectors), *grid.shape), -np.inf, dtype=np.float32)
-    num_near = num_far = 0
+    num_near = num_far = num_clipped = 0
+    lowest_bs_m, highest_bs_m = valid.h_bs_m or (LOWEST_EFFECTIVE_HEIGHT_M, np.inf)
     for i, sector in enumerate(sectors):
-        for cells, dx, dy, dz in _chunks(sector, grid, outdoor):
+        for cells, dx, dy, dz in _chunks(scene, sector, grid, outdoor):
+            h_bs_m = _effective_height_m(scene, sector, dx, dy)
+            if scene.terrain is not None:
+                num_clipped += int((h_bs_m < lowest_bs_m).sum() + (h_bs_m > highest_bs_m).sum())
+                h_bs_m = np.clip(h_bs_m, lowest_bs_m, highest_bs_m)
             sees = los[i].flat[cells]
             loss_db = np.empty(len(cells))
             for formula_db, of_this, (least_m, most_m) in (
@@ -458,8 +470,10 @@ def _tr38901_map(model: _Model, scene: Scene, sectors: Sequence[Sector], grid: G
                 num_near += int((ground_m < least_m).sum())
                 num_far += int((ground_m > most_m).sum())
                 d2d_m = np.maximum(ground_m, least_m)
-                d3d_m = np.hypot(d2d_m, dz)
-                loss_db[of_this] = formula_db(d2d_m, d3d_m, sector.frequency_hz, sector.z_m, h_ut_m)
+                d3d_m = np.hypot(d2d_m, dz[of_this])
+                loss_db[of_this] = formula_db(
+                    d2d_m, d3d_m, sector.frequency_hz, h_bs_m[of_this], h_ut_m
+                )
             path_gain_db[i].flat[cells] = _gain_dbi(sector, dx, dy, dz) - loss_db
     attrs: dict[str, Any] = {
         "solver": model.name,
@@ -472,27 +486,46 @@ def _tr38901_map(model: _Model, scene: Scene, sectors: Sequence[Sector], grid: G
         "sector_cells_below_minimum_distance": num_near,
         "sector_cells_beyond_maximum_distance": num_far,
     }
+    if scene.terrain is not None:
+        attrs["effective_height"] = "ITU-R P.1546-6 Annex 5, 4.3"
+        attrs["sector_cells_with_clipped_height"] = num_clipped
     if model.nominal_bs_height_m is not None:
         # Table 7.4.1-1 names this height only; say how far the sectors are from it.
         attrs["nominal_bs_height_m"] = model.nominal_bs_height_m
-        attrs["lowest_bs_height_m"] = min((s.z_m for s in sectors), default=None)
-        attrs["highest_bs_height_m"] = max((s.z_m for s in sectors), default=None)
+        attrs["lowest_bs_height_m"] = min((s.height_m for s in sectors), default=None)
+        attrs["highest_bs_height_m"] = max((s.height_m for s in sectors), default=None)
     return RadioMap(grid, tuple(sectors), path_gain_db, None, outdoor, los, attrs=attrs)
 
 
-def _gain_dbi(sector: Sector, dx: FloatArray, dy: FloatArray, dz: float) -> FloatArray:
+def _gain_dbi(sector: Sector, dx: FloatArray, dy: FloatArray, dz: FloatArray) -> FloatArray:
     pattern = antenna(sector.antenna)
     return sector_gain_dbi(pattern, sector.azimuth_deg, sector.downtilt_deg, dx, dy, dz)
 
 
+def _effective_height_m(scene: Scene, sector: Sector, dx: FloatArray, dy: FloatArray) -> FloatArray:
+    """Height of an antenna above the mean terrain on the way to each of some points.
+
+    On terrain, the mean is over the ways' parts from a fifth of their length to their end, as
+    ITU-R P.1546-6 (Annex 5, 4.3) has it for paths shorter than 15 km. On flat ground it is the
+    height above ground.
+    """
+    if scene.terrain is None:
+        return np.full(len(dx), sector.height_m)
+    shares = np.linspace(0.2, 1.0, TERRAIN_SAMPLES)
+    mean_m = np.zeros(len(dx))
+    for share in shares:
+        mean_m += scene.ground_m(sector.x_m + share * dx, sector.y_m + share * dy)
+    return np.asarray(sector.z_m - mean_m / TERRAIN_SAMPLES)
+
+
 def _chunks(
-    sector: Sector, grid: Grid, outdoor: BoolArray
-) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray, FloatArray, float]]:
+    scene: Scene, sector: Sector, grid: Grid, outdoor: BoolArray
+) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray, FloatArray, FloatArray]]:
     """Outdoor cells' flat indices and the way to them from a sector's antenna [m], in parts."""
     cells = np.flatnonzero(outdoor)
-    dx, dy = grid.x_m() - sector.x_m, grid.y_m() - sector.y_m
-    dz = grid.receiver_height_m - sector.z_m
+    x, y = grid.x_m(), grid.y_m()
     for first in range(0, len(cells), CELLS_PER_CHUNK):
         part = cells[first : first + CELLS_PER_CHUNK]
         row, column = np.divmod(part, grid.num_x)
-        yield part, dx[column], dy[row], dz
+        receiver_m = scene.ground_m(x[column], y[row]) + grid.receiver_height_m
+        yield part, x[column] - sector.x_m, y[row] - sector.y_m, receiver_m - sector.z_m

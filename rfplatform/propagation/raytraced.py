@@ -29,6 +29,7 @@ from rfplatform.propagation.montecarlo import (
 from rfplatform.propagation.worker import Arrays, Worker, serve
 from rfplatform.radiomap import Grid, RadioMap, RadioMapSolver, Sector
 from rfplatform.scene import Scene
+from rfplatform.terrain import Terrain, grid_faces
 from rfplatform.units import FloatArray, db_to_linear, linear_to_db, wavelength_m
 
 SUBCELLS = 4
@@ -184,14 +185,19 @@ class tracer:  # noqa: N801  (a context manager, used like a function)
         from rfplatform.formats.mitsuba import write_scene
 
         self._folder = tempfile.TemporaryDirectory(prefix="rfplatform-")
+        folder = Path(self._folder.name)
         try:
-            write_scene(scene, Path(self._folder.name))
+            if scene.solids is None:
+                write_scene(scene, folder)
+            if scene.terrain is not None:
+                np.savez(folder / "terrain.npz", **_nodes(scene.terrain))
             self._worker = Worker(__name__, environment())
         except BaseException:
             self._folder.cleanup()
             raise
         self._request = {
-            "scene": str(Path(self._folder.name) / "shells.xml"),
+            "scene": str(scene.solids.xml if scene.solids else folder / "shells.xml"),
+            "terrain": str(folder / "terrain.npz") if scene.terrain is not None else None,
             "sectors": [asdict(s) for s in sectors],
             "grid": {k: v for k, v in asdict(grid).items() if k != "frame"},
             "config": asdict(config),
@@ -209,6 +215,16 @@ class tracer:  # noqa: N801  (a context manager, used like a function)
     def __exit__(self, *_: object) -> None:
         self._worker.close()
         self._folder.cleanup()
+
+
+def _nodes(terrain: Terrain) -> dict[str, Any]:
+    """What the worker needs of a terrain."""
+    return {
+        "west_m": terrain.west_m,
+        "south_m": terrain.south_m,
+        "resolution_m": terrain.resolution_m,
+        "heights_m": terrain.heights_m,
+    }
 
 
 def environment() -> dict[str, str]:
@@ -336,6 +352,8 @@ def _solve(
     grid: Grid,
     progress: Callable[[TraceProgress], None] | None,
 ) -> RadioMap:
+    from rfplatform.rasterize import ground_raster
+
     started = time.monotonic()
     now = _nothing_traced(config, trace, scene, grid)
     first_ray = time.monotonic()
@@ -351,6 +369,7 @@ def _solve(
         outdoor=now.outdoor,
         los=now.los,
         raw_path_gain_db=_in_db(now.raw(), now.lit) if config.reconstruct else None,
+        ground_m=ground_raster(scene, grid) if scene.terrain is not None else None,
         attrs={
             "solver": "raytraced",
             **asdict(config),
@@ -469,6 +488,18 @@ class _Session:
     config: RayTraced = field(default_factory=RayTraced)
     active_group: int | None = None
     edge_table_size: int = 0
+    terrain: Terrain | None = None
+    surface: Any = None
+    """The receivers' surface over terrain, and the scene extended by it."""
+
+    def receiver_m(
+        self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Heights of receivers at points, as z, broadcast against each other."""
+        height_m = float(self.grid["receiver_height_m"])
+        if self.terrain is None:
+            return np.full(np.broadcast_shapes(x.shape, y.shape), height_m)
+        return np.asarray(self.terrain.height_m(x, y) + height_m)
 
 
 def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
@@ -476,6 +507,7 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
 
     def open_scene(
         scene: str,
+        terrain: str | None,
         sectors: list[dict[str, Any]],
         groups: list[list[int]],
         grid: dict[str, Any],
@@ -489,6 +521,16 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
         session.sectors = [Sector(**s) for s in sectors]
         session.groups, session.grid = groups, grid
         session.config, session.active_group = RayTraced(**config), None
+        session.terrain = session.surface = None
+        if terrain is not None:
+            with np.load(terrain) as nodes:
+                session.terrain = Terrain(
+                    float(nodes["west_m"]),
+                    float(nodes["south_m"]),
+                    float(nodes["resolution_m"]),
+                    nodes["heights_m"],
+                )
+            session.surface = _receiver_surface(session)
         for material in session.scene.radio_materials.values():
             _extend_frequency_range(material)
         return {"variant": mitsuba.variant()}, {}
@@ -510,6 +552,7 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
         "line_of_sight": line_of_sight,
         "trace": trace,
         "point_gains": point_gains,
+        **_survey_handlers(),
     }
 
 
@@ -521,6 +564,8 @@ def _extend_frequency_range(material: Any) -> None:  # noqa: ANN401
     """
     from sionna.rt.radio_materials.itu import ITU_MATERIALS_PROPERTIES
 
+    if getattr(material, "itu_type", None) is None:
+        return  # A material with properties of its own has them at any carrier.
     ranges = ITU_MATERIALS_PROPERTIES[material.itu_type]
 
     def properties(frequency_hz: Any) -> tuple[Any, Any]:  # noqa: ANN401
@@ -583,6 +628,70 @@ def _plane(session: _Session) -> dict[str, Any]:
     }
 
 
+def _receiver_surface(session: _Session) -> tuple[Any, Any]:
+    """Two triangles a cell at the receivers' height above the terrain, and the scene with them."""
+    import mitsuba as mi
+    from sionna.rt.scene_utils import extend_scene_with_mesh
+
+    g = session.grid
+    x = g["west_m"] + np.arange(g["num_x"] + 1) * g["resolution_m"]
+    y = g["south_m"] + np.arange(g["num_y"] + 1) * g["resolution_m"]
+    xx, yy = np.meshgrid(x, y)
+    vertices = np.stack([xx, yy, session.receiver_m(xx, yy)], axis=-1).reshape(-1, 3)
+    faces = grid_faces(len(y), len(x))
+    # Rays pass through it, but Sionna wants every mesh to have a radio material.
+    properties = mi.Properties()
+    properties["mesh_bsdf"] = next(iter(session.scene.radio_materials.values()))
+    mesh = mi.Mesh("receivers", len(vertices), len(faces), props=properties)
+    parameters = mi.traverse(mesh)
+    parameters["vertex_positions"] = mi.Float(vertices.ravel())
+    parameters["faces"] = mi.UInt(faces.ravel().astype(np.uint32))
+    parameters.update()
+    return mesh, extend_scene_with_mesh(session.scene.mi_scene, mesh)
+
+
+def _see_beyond_a_metre(*, over_terrain: bool) -> None:
+    """Mend a fault of Sionna 2.2: on a mesh it loses every diffracted path longer than a metre.
+
+    Its test for leaks follows such paths with a ray towards a point one metre on, and lets the ray
+    end there, so that it never meets the measurement surface. Of the three rays that the function
+    spawns for a mesh, the third must not end.
+    """
+    import itertools
+
+    from sionna.rt.radio_map_solvers import radio_map_solver as module
+    from sionna.rt.utils import spawn_ray_to, spawn_ray_towards
+
+    if not over_terrain:
+        module.spawn_ray_to = spawn_ray_to
+        return
+    calls = itertools.count(1)
+
+    def spawn(start: Any, target: Any) -> Any:  # noqa: ANN401
+        bounded = next(calls) % 3
+        return spawn_ray_to(start, target) if bounded else spawn_ray_towards(start, target)
+
+    module.spawn_ray_to = spawn
+
+
+def _measured_on(session: _Session) -> dict[str, Any]:
+    """Where Sionna's solver is to measure: a plane, or the receivers' surface over terrain."""
+    if session.surface is None:
+        return _plane(session)
+    mesh, extended = session.surface
+    return {"measurement_surface": mesh, "modified_scene": extended}
+
+
+def _cells(session: _Session, radio_map: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    """Path gain of cells, [in group, num_y, num_x]."""
+    gain = np.array(radio_map.path_gain, dtype=np.float32)
+    if session.surface is None:
+        return gain
+    # A cell's mean over the ground plan: each of its triangles covers half of it.
+    shape = (gain.shape[0], session.grid["num_y"], session.grid["num_x"], 2)
+    return np.asarray(gain.reshape(shape).mean(axis=-1))
+
+
 def _trace(
     session: _Session, group: int, rays: int, seed: int, interactions: Interactions
 ) -> npt.NDArray[np.float32]:
@@ -593,9 +702,10 @@ def _trace(
     rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE = (
         session.edge_table_size if interactions == "all" else EDGE_TABLE_SIZE
     )
+    _see_beyond_a_metre(over_terrain=session.surface is not None)
     radio_map = rt.RadioMapSolver()(
         session.scene,
-        **_plane(session),
+        **_measured_on(session),
         samples_per_tx=rays,
         max_depth=config.max_depth,
         los=interactions == "all",
@@ -605,7 +715,7 @@ def _trace(
         diffraction=config.diffraction and interactions != "specular",
         seed=seed,
     )
-    gain = np.array(radio_map.path_gain, dtype=np.float32)
+    gain = _cells(session, radio_map)
     expected = (len(session.groups[group]), session.grid["num_y"], session.grid["num_x"])
     if gain.shape != expected:
         raise ValueError(f"Sionna returned a map of shape {gain.shape}, expected {expected}")
@@ -631,7 +741,7 @@ def _line_of_sight(
             seen_share = seen.mean(axis=(1, 3), dtype=np.float32)
             for i in members:
                 share[i, rows] = seen_share
-                gain[i, rows] = _free_space(grid, sectors[i], rows, seen, seen_share)
+                gain[i, rows] = _free_space(session, sectors[i], rows, seen, seen_share)
     return gain, share
 
 
@@ -665,7 +775,7 @@ def _seen(session: _Session, sector: Sector, rows: slice) -> npt.NDArray[np.bool
 
     x, y = _subcell_axes(session.grid, rows, SUBCELLS)
     px, py = dr.meshgrid(mi.Float(x), mi.Float(y))
-    points = mi.Point3f(px, py, session.grid["receiver_height_m"])
+    points = mi.Point3f(px, py, mi.Float(session.receiver_m(x[None, :], y[:, None]).ravel()))
     to_antenna = mi.Point3f(sector.x_m, sector.y_m, sector.z_m) - points
     distance = dr.norm(to_antenna)
     # A hair short of both ends, lest the mast's own roof or the wall beside a point blocks it.
@@ -677,27 +787,27 @@ def _seen(session: _Session, sector: Sector, rows: slice) -> npt.NDArray[np.bool
 
 
 def _free_space(
-    grid: dict[str, Any],
+    session: _Session,
     sector: Sector,
     rows: slice,
     seen: npt.NDArray[np.bool_],
     seen_share: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
     """Mean over each cell's points of the gain where seen; at its centre alone when far away."""
+    grid = session.grid
     x, y = _subcell_axes(grid, rows, 1)
-    height_m = grid["receiver_height_m"]
-    gain = _free_space_gain(sector, x[None, :], y[:, None], height_m) * seen_share
+    receiver_m = session.receiver_m(x[None, :], y[:, None])
+    gain = _free_space_gain(sector, x[None, :], y[:, None], receiver_m) * seen_share
     near_x = np.flatnonzero(np.abs(x - sector.x_m) < NEAR_CELLS * grid["resolution_m"])
     near_y = np.flatnonzero(np.abs(y - sector.y_m) < NEAR_CELLS * grid["resolution_m"])
     if len(near_x) and len(near_y):
         fine_x, fine_y = _subcell_axes(grid, rows, SUBCELLS)
         box_x, box_y = slice(near_x[0], near_x[-1] + 1), slice(near_y[0], near_y[-1] + 1)
+        points_x = fine_x.reshape(-1, SUBCELLS)[box_x].reshape(1, -1)
+        points_y = fine_y.reshape(-1, SUBCELLS)[box_y].reshape(-1, 1)
         fine = _free_space_gain(
-            sector,
-            fine_x.reshape(-1, SUBCELLS)[box_x].reshape(1, -1),
-            fine_y.reshape(-1, SUBCELLS)[box_y].reshape(-1, 1),
-            height_m,
-        ).reshape(len(near_y), SUBCELLS, len(near_x), SUBCELLS)
+            sector, points_x, points_y, session.receiver_m(points_x, points_y)
+        ).reshape(box_y.stop - box_y.start, SUBCELLS, box_x.stop - box_x.start, SUBCELLS)
         gain[box_y, box_x] = (fine * seen[box_y, :, box_x]).mean(axis=(1, 3))
     return np.asarray(gain)
 
@@ -706,10 +816,10 @@ def _free_space_gain(
     sector: Sector,
     x: npt.NDArray[np.float64],
     y: npt.NDArray[np.float64],
-    height_m: float,
+    z: npt.NDArray[np.float64],
 ) -> FloatArray:
     """Friis: antenna gain times (wavelength / (4 pi distance))^2, for an isotropic receiver."""
-    dx, dy, dz = x - sector.x_m, y - sector.y_m, height_m - sector.z_m
+    dx, dy, dz = x - sector.x_m, y - sector.y_m, z - sector.z_m
     gain_dbi = sector_gain_dbi(
         antenna(sector.antenna), sector.azimuth_deg, sector.downtilt_deg, dx, dy, dz
     )
@@ -759,6 +869,92 @@ def _point_gains(session: _Session, points_m: npt.NDArray[np.float64]) -> npt.ND
                 scene.remove(f"point-{i}")
     session.active_group = None
     return gain
+
+
+def _survey_handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
+    """What `rfplatform.propagation.survey` asks of a scene made elsewhere."""
+    meshes: list[Any] = []
+    parts: dict[str, Any] = {}
+
+    def shapes(scene: str) -> tuple[dict[str, Any], Arrays]:
+        import sionna.rt as rt
+
+        try:
+            loaded = rt.load_scene(scene, merge_shapes=False).mi_scene
+            meshes[:] = loaded.shapes()
+            return {"shapes": [_shape_facts(mesh) for mesh in meshes]}, {}
+        except Exception as error:  # noqa: BLE001  (it is the file's fault, whatever it is)
+            lines = [line.strip(" \u203a") for line in str(error).splitlines() if line.strip()]
+            return {"fault": lines[-1] if lines else type(error).__name__}, {}
+
+    def split(ground: list[int]) -> tuple[dict[str, Any], Arrays]:
+        rest = [i for i in range(len(meshes)) if i not in set(ground)]
+        parts.update(ground=_joined(meshes, ground), rest=_joined(meshes, rest))
+        return {}, {}
+
+    def cast(on: str, x_m: list[float], y_m: list[float]) -> tuple[dict[str, Any], Arrays]:
+        return {}, {"z_m": _cast_down(parts[on], np.array(x_m), np.array(y_m))}
+
+    return {"shapes": shapes, "split": split, "cast": cast}
+
+
+def _shape_facts(mesh: Any) -> dict[str, Any]:  # noqa: ANN401
+    vertices = np.array(mesh.vertex_positions_buffer()).reshape(-1, 3)
+    if not len(vertices) or not np.isfinite(vertices).all():
+        raise ValueError(f"shape {mesh.id()!r} has no vertices, or some that are no numbers")
+    return {
+        "name": mesh.id(),
+        "material": mesh.bsdf().id(),
+        "low_m": vertices.min(axis=0).tolist(),
+        "high_m": vertices.max(axis=0).tolist(),
+        "num_faces": int(mesh.face_count()),
+    }
+
+
+def _joined(meshes: Sequence[Any], chosen: Sequence[int]) -> tuple[Any, float] | None:
+    """A scene of one mesh made of several, and how high it reaches; None of none.
+
+    One mesh, because rays through thousands of shapes cost as many times more to set up.
+    """
+    import mitsuba as mi
+
+    if not chosen:
+        return None
+    vertices = [np.array(meshes[i].vertex_positions_buffer()).reshape(-1, 3) for i in chosen]
+    faces = [np.array(meshes[i].faces_buffer()).reshape(-1, 3) for i in chosen]
+    firsts = np.cumsum([0, *(len(v) for v in vertices[:-1])])
+    all_vertices = np.concatenate(vertices)
+    all_faces = np.concatenate([f + first for f, first in zip(faces, firsts, strict=True)])
+    mesh = mi.Mesh("joined", vertex_count=len(all_vertices), face_count=len(all_faces))
+    values = mi.traverse(mesh)
+    values["vertex_positions"] = mi.Float(all_vertices.ravel().astype(np.float32))
+    values["faces"] = mi.UInt32(all_faces.ravel().astype(np.uint32))
+    values.update()
+    return mi.load_dict({"type": "scene", "joined": mesh}), float(all_vertices[:, 2].max())
+
+
+def _cast_down(
+    part: tuple[Any, float] | None, x_m: FloatArray, y_m: FloatArray
+) -> npt.NDArray[np.float32]:
+    """Z where rays straight down at points first meet a mesh, [num_y, num_x]; NaN: nowhere."""
+    import drjit as dr
+    import mitsuba as mi
+
+    z = np.full((len(y_m), len(x_m)), np.nan, dtype=np.float32)
+    if part is None:
+        return z
+    scene, top_m = part
+    rows = max(1, 4_000_000 // len(x_m))
+    rays: Any = mi.Ray3f  # its stub wants a time and wavelengths too
+    for start in range(0, len(y_m), rows):
+        px, py = dr.meshgrid(mi.Float(x_m), mi.Float(y_m[start : start + rows]))
+        ray = rays(mi.Point3f(px, py, top_m + 1.0), mi.Vector3f(0.0, 0.0, -1.0))
+        hit = scene.ray_intersect_preliminary(ray)
+        met = np.array(hit.is_valid())
+        z.reshape(-1)[start * len(x_m) : start * len(x_m) + len(met)] = np.where(
+            met, top_m + 1.0 - np.array(hit.t), np.nan
+        )
+    return z
 
 
 if __name__ == "__main__":

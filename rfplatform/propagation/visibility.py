@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.radiomap import BoolArray, Grid, Sector
+from rfplatform.rasterize import ground_raster, outdoor_mask, top_raster
 from rfplatform.scene import Scene
 from rfplatform.units import FloatArray
 
@@ -26,12 +27,22 @@ IntArray = npt.NDArray[np.intp]
 CROSSINGS_PER_CHUNK = 1 << 20
 """How many crossings of an edge with a row are held at once: about 100 MB."""
 
+COARSEST_SURFACE_M = 5.0
+"""Cells of the raster of tops are half the grid's, and never larger than this."""
+
+CELLS_PER_WALK = 1 << 18
+"""How many cells are walked from at once; their temporary arrays take some 20 MB."""
+
 NEAREST_EDGE_M = 1e-3
 """An antenna on a wall counts as this far from it, to keep endless shadows finite."""
 
 
 def line_of_sight(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> BoolArray:
-    """Whether the straight line from a sector's antenna to a cell's centre meets no building.
+    """Whether the straight line from a sector's antenna to a cell's centre meets nothing.
+
+    On terrain, and in a scene made elsewhere, to the accuracy of a raster of the buildings' tops
+    with cells half as large as the grid's, at most `COARSEST_SURFACE_M`; parts that hang count as
+    solid down to the ground there.
 
     Exact, up to rounding, for prisms on flat ground: footprints are taken as they are, with
     their courtyards, and rays pass below parts whose base is above them. A roof blocks its own
@@ -51,6 +62,8 @@ def line_of_sight(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> BoolAr
     -------
     ndarray, [num_sectors, num_y, num_x], bool
     """
+    if scene.terrain is not None or scene.solids is not None:
+        return _walked(scene, sectors, grid)
     edges = _edges(scene)
     seen = np.empty((len(sectors), *grid.shape), dtype=bool)
     first_at: dict[tuple[float, float, float], int] = {}
@@ -58,6 +71,67 @@ def line_of_sight(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> BoolAr
         position = (sector.x_m, sector.y_m, sector.z_m)
         first = first_at.setdefault(position, i)
         seen[i] = seen[first] if first < i else _shadows(edges, position, grid) == 0
+    return seen
+
+
+def _walked(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> BoolArray:
+    """Line of sight, over a raster of tops that covers the grid and every antenna."""
+    if not sectors:
+        return np.empty((0, *grid.shape), dtype=bool)
+    step_m = min(grid.resolution_m / 2, COARSEST_SURFACE_M)
+    xs, ys = [s.x_m for s in sectors], [s.y_m for s in sectors]
+    west, south = min(grid.west_m, *xs) - step_m, min(grid.south_m, *ys) - step_m
+    east, north = max(grid.east_m, *xs) + step_m, max(grid.north_m, *ys) + step_m
+    num_x, num_y = int(np.ceil((east - west) / step_m)), int(np.ceil((north - south) / step_m))
+    surface = Grid(grid.frame, west, south, step_m, num_x, num_y, grid.receiver_height_m)
+    top_m = top_raster(scene, surface)
+    receiver_m = ground_raster(scene, grid) + grid.receiver_height_m
+    outdoor = outdoor_mask(scene, grid)
+    seen = np.zeros((len(sectors), *grid.shape), dtype=bool)
+    first_at: dict[tuple[float, float, float], int] = {}
+    for i, sector in enumerate(sectors):
+        first = first_at.setdefault((sector.x_m, sector.y_m, sector.z_m), i)
+        if first < i:
+            seen[i] = seen[first]
+            continue
+        cells = np.flatnonzero(outdoor)
+        for part in np.array_split(cells, 1 + len(cells) // CELLS_PER_WALK):
+            row, column = np.divmod(part, grid.num_x)
+            at = (grid.x_m()[column], grid.y_m()[row], receiver_m.flat[part])
+            seen[i].flat[part] = _walk(scene, top_m, surface, sector, *at)
+    return seen
+
+
+def _walk(
+    scene: Scene,
+    top_m: npt.NDArray[np.float32],
+    surface: Grid,
+    sector: Sector,
+    x_m: FloatArray,
+    y_m: FloatArray,
+    z_m: FloatArray,
+) -> BoolArray:
+    """Whether the way from points to an antenna stays above ground and roofs, step by step.
+
+    The first step from either end is left out: the roof that a mast stands on and the ground below
+    a receiver are no obstacles to themselves.
+    """
+    dx, dy, dz = sector.x_m - x_m, sector.y_m - y_m, sector.z_m - z_m
+    distance_m = np.hypot(dx, dy)
+    step_m = surface.resolution_m
+    seen = np.ones(len(x_m), dtype=bool)
+    going = np.flatnonzero(distance_m > 2 * step_m)
+    walked_m = step_m
+    while len(going):
+        share = walked_m / distance_m[going]
+        x, y = x_m[going] + share * dx[going], y_m[going] + share * dy[going]
+        column = ((x - surface.west_m) / step_m).astype(np.intp)
+        row = ((y - surface.south_m) / step_m).astype(np.intp)
+        highest_m = np.maximum(top_m[row, column], scene.ground_m(x, y))
+        free = highest_m <= z_m[going] + share * dz[going]
+        seen[going[~free]] = False
+        walked_m += step_m
+        going = going[free & (distance_m[going] > walked_m + step_m)]
     return seen
 
 

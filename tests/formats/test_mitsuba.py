@@ -13,7 +13,8 @@ import trimesh
 from shapely import affinity, box
 
 from rfplatform.errors import MissingError
-from rfplatform.formats.mitsuba import GROUND_MARGIN_M, write_ply, write_scene
+from rfplatform.formats.mitsuba import write_ply, write_scene
+from rfplatform.scene import GROUND_MARGIN_M
 from rfplatform.frame import Frame
 from rfplatform.mesh import Surface
 from rfplatform.scene import Area, Building, Scene
