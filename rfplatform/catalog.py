@@ -8,8 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 from rfplatform.antennas import NAMED as ANTENNAS
 from rfplatform.benchmark import Benchmark
+from rfplatform.benchmarks.blender import BLENDER
+from rfplatform.benchmarks.antenna import ANTENNA
 from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.speed import SPEED
+from rfplatform.benchmarks.terrain import TERRAIN
 from rfplatform.errors import unknown_name
 from rfplatform.propagation.empirical import FreeSpace, TR38901RMa, TR38901UMa, TR38901UMi
 from rfplatform.propagation.raytraced import RayTraced
@@ -53,7 +56,7 @@ SOLVERS: Mapping[str, SolverEntry] = MappingProxyType(
 """Solvers by the names that ``--solver`` takes."""
 
 BENCHMARKS: Mapping[str, Benchmark[Any]] = MappingProxyType(
-    {benchmark.name: benchmark for benchmark in (*PHYSICS, *SPEED)}
+    {benchmark.name: benchmark for benchmark in (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER)}
 )
 """What ``rfplatform bench`` runs."""
 

@@ -83,7 +83,8 @@ OURS = Predictor[RadioMap]("rfplatform", _ours)
 BARE = Predictor[RadioMap]("bare sionna-rt", _bare)
 
 
-def _setting(scene: Scene, sector: Sector, grid: Grid, config: RayTraced) -> Iterator[Setting]:
+def open_setting(scene: Scene, sector: Sector, grid: Grid, config: RayTraced) -> Iterator[Setting]:
+    """One setting, whose worker lives while its case runs."""
     with tracer(scene, [sector], grid, config) as trace:
         yield Setting(trace, scene, sector, grid, config)
 
@@ -108,7 +109,7 @@ def _free_space_cases() -> Iterator[Case]:
     ):
         sector = Sector("mast", "1", 13.0, -7.0, 30.0, azimuth_deg, downtilt_deg, antenna=antenna)
         truth = linear_to_db(free_space_gain(sector, grid))[None]
-        for setting in _setting(scene, sector, grid, config):
+        for setting in open_setting(scene, sector, grid, config):
             yield Case(antenna, setting, truth)
 
 
@@ -126,15 +127,16 @@ def _two_ray_cases() -> Iterator[Case]:
     config = RayTraced(max_depth=1, rays_per_sector=4_000_000, target_noise_db=0.0)
     sector = Sector("mast", "1", 13.0, -7.0, 30.0)
     truth = linear_to_db(two_ray_gain(sector, grid, scene.ground_material))[None]
-    for setting in _setting(scene, sector, grid, config):
+    for setting in open_setting(scene, sector, grid, config):
         yield Case("flat medium-dry ground, 30 m", setting, truth)
 
 
-def _rms_db(prediction: RadioMap, truth: FloatArray) -> float:
+def rms_difference_db(prediction: RadioMap, truth: FloatArray) -> float:
+    """Over all cells in which both have a path."""
     return rmse_db(prediction.path_gain_db, truth)
 
 
-def _mean_db(prediction: RadioMap, truth: FloatArray) -> float:
+def mean_level_off_db(prediction: RadioMap, truth: FloatArray) -> float:
     """How far the mean level (in linear power) is off."""
     both = np.isfinite(truth)
     mean = np.mean(db_to_linear(prediction.path_gain_db[both]))
@@ -154,7 +156,7 @@ def _knife_edge_cases() -> Iterator[Case]:
     grid = Grid(scene.frame, -10.0, 80.0, 4.0, 5, 100, 1.5)
     config = RayTraced(max_depth=1, rays_per_sector=16_000_000, target_noise_db=0.0)
     truth = linear_to_db(knife_edge_gain(sector, grid, far_face_y_m, top_m))[None]
-    for setting in _setting(scene, sector, grid, config):
+    for setting in open_setting(scene, sector, grid, config):
         yield Case("concrete wall, 20 m high, 8 m thick", setting, truth)
 
 
@@ -177,7 +179,7 @@ class _ExactPoints:
 def _path_solver_cases() -> Iterator[Case]:
     config = RayTraced(max_depth=3, rays_per_sector=16_000_000, target_noise_db=0.0)
     scene, sector, grid = helsinki.scene(), helsinki.sector(), helsinki.grid()
-    for setting in _setting(scene, sector, grid, config):
+    for setting in open_setting(scene, sector, grid, config):
         rows, columns = _random_outdoor_cells(scene, grid).T
         x, y = grid.x_m()[columns], grid.y_m()[rows]
         points = np.stack([x, y, np.full(len(x), grid.receiver_height_m)], axis=1)
@@ -217,7 +219,7 @@ def _helsinki_cases(rays: Sequence[int]) -> Iterator[Case]:
     reference = helsinki.reference()
     config = RayTraced(rays_per_sector=rays[0], target_noise_db=0.0)
     scene, sector, grid = helsinki.scene(), helsinki.sector(), helsinki.grid()
-    for setting in _setting(scene, sector, grid, config):
+    for setting in open_setting(scene, sector, grid, config):
         for count in rays:
             spend = RayTraced(rays_per_sector=count, target_noise_db=0.0)
             yield Case(
@@ -335,8 +337,8 @@ PHYSICS: tuple[Benchmark[RadioMap], ...] = (
         "Line of sight and ground reflection against Friis and Fresnel (powers added)",
         _two_ray_cases,
         [
-            Metric("RMS difference", "dB", _rms_db, "lower", 0.5),
-            Metric("mean level off by", "dB", _mean_db, "lower", 0.1),
+            Metric("RMS difference", "dB", rms_difference_db, "lower", 0.5),
+            Metric("mean level off by", "dB", mean_level_off_db, "lower", 0.1),
         ],
         BARE,
         OURS,
@@ -347,8 +349,8 @@ PHYSICS: tuple[Benchmark[RadioMap], ...] = (
         _knife_edge_cases,
         [
             # A right-angled concrete wedge is no thin screen: the two agree to about 3 dB.
-            Metric("RMS difference", "dB", _rms_db, "lower", 3.0),
-            Metric("mean level off by", "dB", _mean_db, "lower", 2.0),
+            Metric("RMS difference", "dB", rms_difference_db, "lower", 3.0),
+            Metric("mean level off by", "dB", mean_level_off_db, "lower", 2.0),
         ],
         BARE,
         OURS,

@@ -20,7 +20,7 @@ from rfplatform.antennas import antenna, sector_gain_dbi
 from rfplatform.errors import InputError
 from rfplatform.propagation.visibility import line_of_sight
 from rfplatform.radiomap import BoolArray, Grid, RadioMap, RadioMapSolver, Sector
-from rfplatform.rasterize import outdoor_mask
+from rfplatform.rasterize import ground_raster, outdoor_mask
 from rfplatform.scene import Scene
 from rfplatform.units import FloatArray, wavelength_m
 
@@ -423,7 +423,16 @@ def _free_space_map(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> Radi
         "sector_cells_below_minimum_distance": num_near,
     }
     los = line_of_sight(scene, sectors, grid)
-    return RadioMap(grid, tuple(sectors), path_gain_db, None, outdoor, los, attrs=attrs)
+    return RadioMap(
+        grid,
+        tuple(sectors),
+        path_gain_db,
+        None,
+        outdoor,
+        los,
+        ground_m=_ground(scene, grid),
+        attrs=attrs,
+    )
 
 
 def _tr38901_map(model: _Model, scene: Scene, sectors: Sequence[Sector], grid: Grid) -> RadioMap:
@@ -494,7 +503,20 @@ def _tr38901_map(model: _Model, scene: Scene, sectors: Sequence[Sector], grid: G
         attrs["nominal_bs_height_m"] = model.nominal_bs_height_m
         attrs["lowest_bs_height_m"] = min((s.height_m for s in sectors), default=None)
         attrs["highest_bs_height_m"] = max((s.height_m for s in sectors), default=None)
-    return RadioMap(grid, tuple(sectors), path_gain_db, None, outdoor, los, attrs=attrs)
+    return RadioMap(
+        grid,
+        tuple(sectors),
+        path_gain_db,
+        None,
+        outdoor,
+        los,
+        ground_m=_ground(scene, grid),
+        attrs=attrs,
+    )
+
+
+def _ground(scene: Scene, grid: Grid) -> FloatArray | None:
+    return None if scene.terrain is None else ground_raster(scene, grid)
 
 
 def _gain_dbi(sector: Sector, dx: FloatArray, dy: FloatArray, dz: FloatArray) -> FloatArray:

@@ -16,7 +16,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rfplatform.antennas import antenna, sector_gain_dbi, sector_orientation_rad
+from rfplatform.antennas import (
+    Antenna,
+    antenna,
+    sector_gain_dbi,
+    sector_orientation_rad,
+    slant_deg,
+)
 from rfplatform.errors import InputError
 from rfplatform.propagation.montecarlo import (
     MAX_RAYS_PER_SECTOR,
@@ -51,6 +57,12 @@ MAX_ERROR_DB = 20.0
 EDGE_TABLE_SIZE = 1 << 17
 """Slots of Sionna's table of diffracting edges. With its own 10,000 it drops, by collisions, one
 edge in seven of central Helsinki's 2,600, and with them 1.3 dB of the diffracted power."""
+
+EDGE_CLEARANCE_M = 0.01
+"""How far from its edge a diffracted path starts, so that the edge's own faces don't end it."""
+
+PATTERN_STEP_DEG = 0.25
+"""Between the nodes of the table that Sionna looks a pattern up in."""
 
 Interactions = Literal["specular", "diffraction", "all"]
 """What a launch is for. "all" is one bare call of Sionna's solver, line of sight included."""
@@ -197,6 +209,8 @@ class tracer:  # noqa: N801  (a context manager, used like a function)
             raise
         self._request = {
             "scene": str(scene.solids.xml if scene.solids else folder / "shells.xml"),
+            # Thousands of shapes of a scene made elsewhere cost up to twice the time of a few.
+            "merge_shapes": scene.solids is not None,
             "terrain": str(folder / "terrain.npz") if scene.terrain is not None else None,
             "sectors": [asdict(s) for s in sectors],
             "grid": {k: v for k, v in asdict(grid).items() if k != "frame"},
@@ -507,6 +521,7 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
 
     def open_scene(
         scene: str,
+        merge_shapes: bool,
         terrain: str | None,
         sectors: list[dict[str, Any]],
         groups: list[list[int]],
@@ -517,7 +532,7 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
         import sionna.rt as rt
 
         session.edge_table_size = rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE
-        session.scene = rt.load_scene(scene, merge_shapes=False)
+        session.scene = rt.load_scene(scene, merge_shapes=merge_shapes)
         session.sectors = [Sector(**s) for s in sectors]
         session.groups, session.grid = groups, grid
         session.config, session.active_group = RayTraced(**config), None
@@ -530,7 +545,8 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
                     float(nodes["resolution_m"]),
                     nodes["heights_m"],
                 )
-            session.surface = _receiver_surface(session)
+            if np.ptp(session.terrain.heights_m) > 0.0:  # level ground needs a plane alone
+                session.surface = _receiver_surface(session)
         for material in session.scene.radio_materials.values():
             _extend_frequency_range(material)
         return {"variant": mitsuba.variant()}, {}
@@ -601,24 +617,82 @@ def _activate(session: _Session, group: int) -> list[Sector]:
 
 
 def _array(antenna_name: str) -> Any:  # noqa: ANN401
-    """One element with our pattern of that name, vertically polarized."""
+    """One element with our pattern of that name, in its polarization."""
     import sionna.rt as rt
 
-    sionna_name = {"isotropic": "iso", "dipole": "hw_dipole", "tr38901": "tr38901"}[antenna_name]
+    built_in = {"isotropic": "iso", "dipole": "hw_dipole", "tr38901": "tr38901"}
+    if antenna_name in built_in:
+        pattern, polarization = built_in[antenna_name], "V"
+    else:
+        pattern, polarization = _registered_pattern(antenna(antenna_name))
     return rt.PlanarArray(
         num_rows=1,
         num_cols=1,
         vertical_spacing=0.5,
         horizontal_spacing=0.5,
-        pattern=sionna_name,
-        polarization="V",
+        pattern=pattern,
+        polarization=polarization,
     )
+
+
+def _registered_pattern(pattern: Antenna) -> tuple[str, str]:
+    """Make a pattern and its polarization known to Sionna; the names that they got."""
+    import sionna.rt as rt
+    from sionna.rt.antenna_pattern import PolarizedAntennaPattern
+
+    amplitude = _tabulated(pattern)
+    slant = slant_deg(pattern)
+
+    def factory(
+        *, polarization: str, polarization_model: str = "tr38901_2"
+    ) -> PolarizedAntennaPattern:
+        return PolarizedAntennaPattern(
+            v_pattern=amplitude, polarization=polarization, polarization_model=polarization_model
+        )
+
+    # Sionna overwrites a name; a launch has one array, so that one name is enough.
+    rt.register_antenna_pattern("rfplatform", factory)
+    polarization = f"slant {slant:g}"
+    rt.register_polarization(polarization, [float(np.radians(slant))])
+    return "rfplatform", polarization
+
+
+def _tabulated(pattern: Antenna) -> Callable[[Any, Any], Any]:
+    """Amplitude over zenith and azimuth, linear between the nodes of a table on the device."""
+    import drjit as dr
+    import mitsuba as mi
+
+    num_theta, num_phi = round(180 / PATTERN_STEP_DEG) + 1, round(360 / PATTERN_STEP_DEG)
+    theta = np.linspace(0.0, np.pi, num_theta)[:, None]
+    phi = np.linspace(-np.pi, np.pi, num_phi, endpoint=False)[None, :]
+    nodes = np.sqrt(db_to_linear(pattern.gain_dbi(theta, phi))).astype(np.float32)
+    table = mi.Float(nodes.ravel())
+    dr.eval(table)
+
+    def amplitude(theta: Any, phi: Any) -> Any:  # noqa: ANN401
+        row = dr.clip(theta * ((num_theta - 1) / np.pi), 0.0, num_theta - 1.0)
+        turns = (phi + np.pi) / (2.0 * np.pi)
+        column = (turns - dr.floor(turns)) * float(num_phi)
+        top = dr.minimum(mi.UInt32(row), num_theta - 2)
+        # Rounding may put the fraction of a turn at 1 itself.
+        left = dr.minimum(mi.UInt32(column), num_phi - 1)
+        right = dr.select(left + 1 == num_phi, mi.UInt32(0), left + 1)
+        down, across = row - mi.Float(top), column - mi.Float(left)
+
+        def between(row: Any) -> Any:  # noqa: ANN401
+            start = dr.gather(mi.Float, table, row * num_phi + left)
+            return dr.lerp(start, dr.gather(mi.Float, table, row * num_phi + right), across)
+
+        return mi.Complex2f(dr.lerp(between(top), between(top + 1), down), 0.0)
+
+    return amplitude
 
 
 def _plane(session: _Session) -> dict[str, Any]:
     g = session.grid
     width_m, depth_m = g["num_x"] * g["resolution_m"], g["num_y"] * g["resolution_m"]
-    center = [g["west_m"] + width_m / 2, g["south_m"] + depth_m / 2, g["receiver_height_m"]]
+    height_m = float(session.receiver_m(np.zeros(1), np.zeros(1))[0])  # over level ground
+    center = [g["west_m"] + width_m / 2, g["south_m"] + depth_m / 2, height_m]
     # A millimetre less, so that rounding in float32 never adds a row.
     return {
         "center": center,
@@ -650,12 +724,13 @@ def _receiver_surface(session: _Session) -> tuple[Any, Any]:
     return mesh, extend_scene_with_mesh(session.scene.mi_scene, mesh)
 
 
-def _see_beyond_a_metre(*, over_terrain: bool) -> None:
-    """Mend a fault of Sionna 2.2: on a mesh it loses every diffracted path longer than a metre.
+def _mend_diffraction(*, over_terrain: bool) -> None:
+    """Mend two faults of Sionna 2.2, by which a map on a mesh loses its diffracted paths.
 
-    Its test for leaks follows such paths with a ray towards a point one metre on, and lets the ray
-    end there, so that it never meets the measurement surface. Of the three rays that the function
-    spawns for a mesh, the third must not end.
+    Its test for leaks follows such a path with a ray towards a point one metre on and lets the ray
+    end there, so that it never meets the measurement surface: of the three rays that the function
+    spawns for a mesh, the third must not end. And the path itself starts so close to the edge that
+    it often meets one of the edge's own faces: it must start `EDGE_CLEARANCE_M` off it.
     """
     import itertools
 
@@ -663,15 +738,20 @@ def _see_beyond_a_metre(*, over_terrain: bool) -> None:
     from sionna.rt.utils import spawn_ray_to, spawn_ray_towards
 
     if not over_terrain:
-        module.spawn_ray_to = spawn_ray_to
+        module.spawn_ray_to, module.spawn_ray_towards = spawn_ray_to, spawn_ray_towards
         return
     calls = itertools.count(1)
 
-    def spawn(start: Any, target: Any) -> Any:  # noqa: ANN401
-        bounded = next(calls) % 3
-        return spawn_ray_to(start, target) if bounded else spawn_ray_towards(start, target)
+    def bounded_but_for_the_third(start: Any, target: Any) -> Any:  # noqa: ANN401
+        if next(calls) % 3:
+            return spawn_ray_to(start, target)
+        return spawn_ray_towards(start, target)
 
-    module.spawn_ray_to = spawn
+    def clear_of_the_edge(start: Any, target: Any, normal: Any) -> Any:  # noqa: ANN401
+        return spawn_ray_towards(start + EDGE_CLEARANCE_M * normal, target)
+
+    module.spawn_ray_to = bounded_but_for_the_third
+    module.spawn_ray_towards = clear_of_the_edge
 
 
 def _measured_on(session: _Session) -> dict[str, Any]:
@@ -702,7 +782,7 @@ def _trace(
     rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE = (
         session.edge_table_size if interactions == "all" else EDGE_TABLE_SIZE
     )
-    _see_beyond_a_metre(over_terrain=session.surface is not None)
+    _mend_diffraction(over_terrain=session.surface is not None)
     radio_map = rt.RadioMapSolver()(
         session.scene,
         **_measured_on(session),

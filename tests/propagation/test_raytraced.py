@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ import shapely
 
 from rfplatform.benchmarks.closed_forms import free_space_gain, knife_edge_gain, two_ray_gain
 from rfplatform.errors import InputError
+from rfplatform.geodata.terrain import stand_on
 from rfplatform.propagation.raytraced import RayTraced, trace_groups
+from rfplatform.propagation.visibility import line_of_sight
 from rfplatform.radiomap import Grid, Sector
 from rfplatform.scene import Area, Building, Scene
+from rfplatform.terrain import Terrain
 from rfplatform.units import linear_to_db
 
 AREA = Area("plain", 24.99, 0.005, 25.0, 0.015)
@@ -145,3 +149,62 @@ def test_the_caller_never_imports_sionna_nor_tensorflow():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def level(height_m):
+    """Level ground as terrain, 20 m nodes."""
+    heights = np.full((61, 61), height_m, dtype=np.float32)
+    return Terrain(-600.0, -600.0, 20.0, heights)
+
+
+def test_level_terrain_is_flat_ground_at_another_height():
+    """Both ways through Sionna: its planar map, and its map on a mesh that we mend."""
+    house = block(-150.0, 0.0, 150.0, 8.0)
+    strip = Grid(AREA.frame(), -20.0, -60.0, 4.0, 10, 80, 1.5)
+    solver = RayTraced(
+        max_depth=2, rays_per_sector=4_000_000, target_noise_db=0.0, reconstruct=False
+    )
+    flat = solver.load()(plain(house), [Sector("a", "1", 0.0, -100.0, 24.0)], strip)
+    raised = stand_on(plain(house), level(70.0))
+    high = Sector("a", "1", 0.0, -100.0, 94.0, ground_m=70.0)
+    made = solver.load()(raised, [high], strip)
+    np.testing.assert_array_equal(made.outdoor, flat.outdoor)
+    assert (made.los != flat.los).mean() < 0.01
+    np.testing.assert_array_equal(made.ground_m, 70.0)
+    reached = np.isfinite(made.path_gain_db) & np.isfinite(flat.path_gain_db)
+    assert reached.sum() > 0.98 * np.isfinite(flat.path_gain_db).sum()
+    off_db = (made.path_gain_db - flat.path_gain_db)[reached]
+    assert abs(np.median(off_db)) < 0.1
+    # Behind the house there is nothing but diffraction over its roof's edge.
+    behind = reached & ~flat.los
+    assert behind.sum() > 100
+    assert abs(np.mean((made.path_gain_db - flat.path_gain_db)[behind])) < 0.5
+
+
+def test_a_ridge_is_a_knife_edge():
+    y = np.arange(-600.0, 601.0, 20.0)
+    profile = np.maximum(40.0 * (1.0 - np.abs(y) / 60.0), 0.0)
+    heights = np.repeat(profile[:, None], len(y), axis=1).astype(np.float32)
+    scene = replace(plain(), terrain=Terrain(-600.0, -600.0, 20.0, heights))
+    grid_behind = Grid(scene.frame, -20.0, 100.0, 4.0, 10, 100, 1.5)
+    sector = Sector("m", "1", 0.0, -250.0, 45.0)
+    solver = RayTraced(max_depth=1, rays_per_sector=4_000_000, target_noise_db=0.0)
+    made = solver.load()(scene, [sector], grid_behind)
+    assert not made.los.any()
+    truth = linear_to_db(knife_edge_gain(sector, grid_behind, 0.0, 40.0))
+    off_db = (made.path_gain_db[0] - truth)[np.isfinite(made.path_gain_db[0])]
+    assert len(off_db) > 0.7 * truth.size
+    assert abs(np.median(off_db)) < 2.0
+
+
+def test_line_of_sight_on_hills_agrees_with_the_walk_of_the_closed_forms():
+    x = np.arange(-600.0, 601.0, 30.0)
+    heights = 15.0 * (1.0 + np.sin(x[None, :] / 60.0) * np.cos(x[:, None] / 80.0))
+    hills = Terrain(-600.0, -600.0, 30.0, heights.astype(np.float32))
+    scene = stand_on(plain(block(-30.0, 20.0, 10.0, 60.0), block(60.0, -90.0, 80.0, 30.0)), hills)
+    ground_m = float(scene.ground_m(0.0, 0.0))
+    sector = Sector("m", "1", 0.0, 0.0, ground_m + 12.0, ground_m=ground_m)
+    made = RayTraced(max_depth=0, **FAST).load()(scene, [sector], grid())
+    walked = line_of_sight(scene, [sector], grid())
+    assert 0.1 < made.los.mean() < 0.9
+    assert (made.los == walked)[:, made.outdoor].mean() > 0.97
