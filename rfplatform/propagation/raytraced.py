@@ -650,7 +650,7 @@ def _registered_pattern(pattern: Antenna) -> tuple[str, str]:
             v_pattern=amplitude, polarization=polarization, polarization_model=polarization_model
         )
 
-    # Sionna overwrites a name; a launch has one array, so that one name is enough.
+    # Registering again replaces what was there; a scene has one array at a time.
     rt.register_antenna_pattern("rfplatform", factory)
     polarization = f"slant {slant:g}"
     rt.register_polarization(polarization, [float(np.radians(slant))])
@@ -659,9 +659,10 @@ def _registered_pattern(pattern: Antenna) -> tuple[str, str]:
 
 def _tabulated(pattern: Antenna) -> Callable[[Any, Any], Any]:
     """Amplitude over zenith and azimuth, linear between the nodes of a table on the device."""
-    import drjit as dr
+    import drjit
     import mitsuba as mi
 
+    dr: Any = drjit  # its stubs know only some of the arguments that it takes
     num_theta, num_phi = round(180 / PATTERN_STEP_DEG) + 1, round(360 / PATTERN_STEP_DEG)
     theta = np.linspace(0.0, np.pi, num_theta)[:, None]
     phi = np.linspace(-np.pi, np.pi, num_phi, endpoint=False)[None, :]
@@ -673,9 +674,9 @@ def _tabulated(pattern: Antenna) -> Callable[[Any, Any], Any]:
         row = dr.clip(theta * ((num_theta - 1) / np.pi), 0.0, num_theta - 1.0)
         turns = (phi + np.pi) / (2.0 * np.pi)
         column = (turns - dr.floor(turns)) * float(num_phi)
-        top = dr.minimum(mi.UInt32(row), num_theta - 2)
+        top: Any = dr.minimum(mi.UInt32(row), num_theta - 2)
         # Rounding may put the fraction of a turn at 1 itself.
-        left = dr.minimum(mi.UInt32(column), num_phi - 1)
+        left: Any = dr.minimum(mi.UInt32(column), num_phi - 1)
         right = dr.select(left + 1 == num_phi, mi.UInt32(0), left + 1)
         down, across = row - mi.Float(top), column - mi.Float(left)
 
@@ -683,7 +684,8 @@ def _tabulated(pattern: Antenna) -> Callable[[Any, Any], Any]:
             start = dr.gather(mi.Float, table, row * num_phi + left)
             return dr.lerp(start, dr.gather(mi.Float, table, row * num_phi + right), across)
 
-        return mi.Complex2f(dr.lerp(between(top), between(top + 1), down), 0.0)
+        level: Any = dr.lerp(between(top), between(top + 1), down)
+        return mi.Complex2f(level, 0.0)
 
     return amplitude
 
@@ -772,6 +774,26 @@ def _cells(session: _Session, radio_map: Any) -> npt.NDArray[np.float32]:  # noq
     return np.asarray(gain.reshape(shape).mean(axis=-1))
 
 
+def _strongest(session: _Session, group: int) -> npt.NDArray[np.float32]:
+    """What no diffracted path exceeds: free space with the antenna's largest gain.
+
+    A sample that leaves a ridge and grazes the receivers' surface, which lies but a metre above,
+    has a weight that grows without bound.
+    """
+    g = session.grid
+    x = g["west_m"] + (np.arange(g["num_x"]) + 0.5) * g["resolution_m"]
+    y = g["south_m"] + (np.arange(g["num_y"]) + 0.5) * g["resolution_m"]
+    z = session.receiver_m(x[None, :], y[:, None])
+    theta, phi = np.meshgrid(np.linspace(0.0, np.pi, 181), np.linspace(-np.pi, np.pi, 361))
+    limits = []
+    for i in session.groups[group]:
+        s = session.sectors[i]
+        distance2 = (x[None, :] - s.x_m) ** 2 + (y[:, None] - s.y_m) ** 2 + (z - s.z_m) ** 2
+        largest = db_to_linear(antenna(s.antenna).gain_dbi(theta, phi).max())
+        limits.append(largest * (wavelength_m(s.frequency_hz) / (4.0 * np.pi)) ** 2 / distance2)
+    return np.stack(limits).astype(np.float32)
+
+
 def _trace(
     session: _Session, group: int, rays: int, seed: int, interactions: Interactions
 ) -> npt.NDArray[np.float32]:
@@ -796,6 +818,8 @@ def _trace(
         seed=seed,
     )
     gain = _cells(session, radio_map)
+    if session.surface is not None and interactions == "diffraction":
+        gain = np.minimum(gain, _strongest(session, group))
     expected = (len(session.groups[group]), session.grid["num_y"], session.grid["num_x"])
     if gain.shape != expected:
         raise ValueError(f"Sionna returned a map of shape {gain.shape}, expected {expected}")
