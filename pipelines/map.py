@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pipelines.scene import (
     describe,
     describe_file,
     describe_input,
+    open_scene,
+    parse_where,
     plain,
     require_memory,
     require_output,
@@ -28,11 +31,13 @@ from pipelines.scene import (
     write_json,
     write_scene_files,
 )
+from rfplatform.antennas import is_file, resolved_beside
 from rfplatform.catalog import ANTENNAS, SolverConfig, find_solver
 from rfplatform.errors import InputError, MissingError
 from rfplatform.formats.staging import staged
-from rfplatform.geodata.load import load_scene, source_name, source_path
-from rfplatform.geodata.place import BuiltIn, Source, parse_area, parse_bbox
+from rfplatform.frame import LOCAL_METRES, Frame
+from rfplatform.geodata.load import source_name, source_path
+from rfplatform.geodata.place import BuiltIn, SceneFile, Source, parse_area
 from rfplatform.geodata.sites import (
     DEFAULT_FREQUENCY_HZ,
     SiteRow,
@@ -40,11 +45,14 @@ from rfplatform.geodata.sites import (
     place_sectors,
     read_sites,
 )
-from rfplatform.geodata.terrain import DEFAULT_RESOLUTION_M, on_terrain
+from rfplatform.geodata.terrain import DEFAULT_RESOLUTION_M
+from rfplatform.planning.coverage import describe as describe_planning
+from rfplatform.planning.layers import Assumptions, PlanningLayers, planning_layers
+from rfplatform.planning.numerology import numerologies
 from rfplatform.propagation.montecarlo import MAX_RAYS_PER_SECTOR
 from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.radiomap import Grid, RadioMap, Sector
-from rfplatform.scene import Area, Scene
+from rfplatform.scene import Area, LocalArea, Scene
 from rfplatform.shipped import shipped_folder
 from rfplatform.units import FloatArray, thermal_noise_dbm
 
@@ -52,6 +60,7 @@ FORMATS: Mapping[str, str] = {
     "zarr": "radio_map.zarr",
     "tif": "radio_map.tif",
     "kmz": "radio_map.kmz",
+    "gpkg": "contours.gpkg",
     "png": "radio_map.png",
 }
 """What ``--formats`` can name, and the files."""
@@ -60,7 +69,7 @@ RECORD = "run.json"
 COVERAGE_DBM = (-80.0, -90.0, -100.0, -110.0, -120.0)
 """Levels of the best RSS whose share of the outdoor cells is told."""
 
-BYTES_PER_CELL = 150
+BYTES_PER_CELL = 280
 BYTES_PER_SECTOR_CELL = 60
 BYTES_PER_TRACED_SECTOR_CELL = 160
 """Peak of working memory for each cell, and for each sector's; measured, rounded up."""
@@ -73,14 +82,17 @@ class Config:
     Attributes
     ----------
     area : str
-        A built-in extract, a file, ``W,S,E,N`` or a place name.
+        A built-in extract, a file, ``W,S,E,N``, a place name or a scene made elsewhere.
     sites : Path, optional
         A site list. The built-in Helsinki has an example list for where neither this nor
         `site` is given.
     site : tuple of str
-        Sites as ``LON,LAT,HEIGHT[,AZIMUTH]``, in place of a list.
+        Sites as ``LON,LAT,HEIGHT[,AZIMUTH]``, in place of a list; as ``X,Y,HEIGHT[,AZIMUTH]`` in
+        the local metres of a scene without an origin.
     bbox : str, optional
-        ``W,S,E,N`` to keep of the area.
+        ``W,S,E,N`` to keep of the area; in local metres for a scene without an origin.
+    origin : str, optional
+        ``LON,LAT`` of the (0, 0) of a scene made elsewhere, whose y axis then is grid north.
     solver : str
         A name of `rfplatform.catalog.SOLVERS`.
     frequency_hz : float
@@ -95,6 +107,8 @@ class Config:
         Above ground.
     noise_figure_db : float
         Of the receivers, for the SINR.
+    load, scs_hz, servers_within_db, margin_db : float, float or None, float, float
+        See `rfplatform.planning.layers.Assumptions`.
     max_depth, rays_per_sector, target_noise_db, seed : int, float, float, int
         See `rfplatform.propagation.raytraced.RayTraced`.
     diffraction, diffuse_reflection, refraction, reconstruct : bool
@@ -111,6 +125,7 @@ class Config:
     sites: Path | None = None
     site: tuple[str, ...] = ()
     bbox: str | None = None
+    origin: str | None = None
     solver: str = "raytraced"
     frequency_hz: float = DEFAULT_FREQUENCY_HZ
     terrain: Path | None = None
@@ -118,6 +133,10 @@ class Config:
     resolution_m: float = 4.0
     receiver_height_m: float = 1.5
     noise_figure_db: float = 7.0
+    load: float = 1.0
+    scs_hz: float | None = None
+    servers_within_db: float = 6.0
+    margin_db: float = 3.0
     max_depth: int = 8
     rays_per_sector: float = 2e7
     target_noise_db: float = 1.0
@@ -149,11 +168,14 @@ class _Plan:
     """What was asked for, checked as far as it can be without reading the area."""
 
     source: Source
-    bbox: Area | None
+    bbox: Area | LocalArea | None
+    frame: Frame
+    formats: tuple[str, ...]
     solver: SolverConfig
     rows: tuple[SiteRow, ...]
     sites_path: Path | None
     out: Path
+    assumptions: Assumptions
     warnings: tuple[str, ...]
 
 
@@ -182,7 +204,8 @@ def main(
     dict
         What ``run.json`` holds, and "out": the area, CRS, origin and grid, the buildings with
         the provenance of their heights, sectors with their mounts, how the solver went, the
-        coverage, stage times, options, versions, input hashes, outputs and warnings.
+        coverage, the planning layers' assumptions and statistics, stage times, options,
+        versions, input hashes, outputs and warnings.
 
     Raises
     ------
@@ -197,8 +220,9 @@ def main(
     clock = _Clock()
     plan = _plan(config)
     tell("Reading the buildings")
-    scene = load_scene(plan.source, plan.bbox)
-    scene = on_terrain(scene, config.terrain, config.terrain_resolution_m)
+    scene, survey = open_scene(
+        plan.source, plan.bbox, plan.frame, config.terrain, config.terrain_resolution_m
+    )
     sectors = place_sectors(plan.rows, scene)
     grid = Grid.covering(
         scene.area.bounds_m(scene.frame),
@@ -206,6 +230,8 @@ def main(
         config.resolution_m,
         config.receiver_height_m,
     )
+    # Refused before the long work.
+    numerologies(sectors, config.scs_hz)
     is_traced = config.solver == "raytraced"
     per_sector = BYTES_PER_TRACED_SECTOR_CELL if is_traced else BYTES_PER_SECTOR_CELL
     require_memory(grid, BYTES_PER_CELL + per_sector * len(sectors))
@@ -224,14 +250,15 @@ def main(
     clock.lap("solver")
 
     tell("Writing the outputs")
+    planning = planning_layers(radio_map, plan.assumptions)
     with staged(plan.out, config.overwrite) as partial:
         partial.mkdir()
-        _write_map(radio_map, scene, config, partial)
+        _write_map(radio_map, planning, scene, replace(config, formats=plan.formats), partial)
         (partial / "scene").mkdir()
         write_scene_files(scene, grid, partial / "scene")
         clock.lap("outputs")
         record = {
-            **describe(scene),
+            **describe(scene, survey),
             "grid": _describe_grid(grid),
             "sectors": [
                 _describe_sector(row, sector)
@@ -239,10 +266,12 @@ def main(
             ],
             "solver": {k: v for k, v in radio_map.attrs.items() if k not in _TITLES},
             "coverage": coverage(radio_map, config.noise_figure_db),
+            "planning": describe_planning(radio_map, planning),
             "warnings": [
                 *plan.warnings,
-                *scene_warnings(scene),
+                *scene_warnings(scene, survey),
                 *_map_warnings(config, radio_map),
+                *planning.notes,
             ],
             "stages_s": clock.laps,
             "options": plain(asdict(config)),
@@ -250,6 +279,7 @@ def main(
             "inputs": {
                 "area": describe_input(plan.source),
                 "sites": _describe_sites(plan),
+                "antennas": _describe_antennas(sectors),
                 "terrain": describe_file(config.terrain),
             },
             "outputs": sorted([*(p.name for p in partial.iterdir()), RECORD]),
@@ -278,8 +308,17 @@ def _plan(config: Config) -> _Plan:
     _check_numbers(config)
     _check_formats(config.formats)
     solver = _solver(config)
+    assumptions = Assumptions(
+        load=config.load,
+        scs_hz=config.scs_hz,
+        noise_figure_db=config.noise_figure_db,
+        servers_within_db=config.servers_within_db,
+        margin_db=config.margin_db,
+    )
     source = parse_area(config.area)
-    bbox = parse_bbox(config.bbox) if config.bbox is not None else None
+    bbox, frame = parse_where(source, config.bbox, config.origin)
+    is_local = isinstance(source, SceneFile) and frame.crs is None
+    formats, lost = _formats_of(config.formats, is_local=is_local)
     sites_path = _sites_path(config, source)
     out = config.out or Path("out") / slug(source_name(source))
     require_output(
@@ -293,14 +332,17 @@ def _plan(config: Config) -> _Plan:
             sites_path,
             frequency_hz=config.frequency_hz,
             known_antennas=ANTENNAS,
+            resolve_antenna=partial(resolved_beside, folder=sites_path.parent),
         )
     else:
         rows = tuple(
-            parse_site_option(text, number=number, frequency_hz=config.frequency_hz)
+            parse_site_option(text, number=number, frequency_hz=config.frequency_hz, local=is_local)
             for number, text in enumerate(config.site, start=1)
         )
-    warnings = _unused_options(config, solver, rows)
-    return _Plan(source, bbox, solver, rows, sites_path, out, tuple(warnings))
+    warnings = [*lost, *_unused_options(config, solver, rows)]
+    return _Plan(
+        source, bbox, frame, formats, solver, rows, sites_path, out, assumptions, tuple(warnings)
+    )
 
 
 def _check_numbers(config: Config) -> None:
@@ -329,6 +371,19 @@ def _check_formats(names: Sequence[str]) -> None:
             near = difflib.get_close_matches(name, FORMATS, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(f"unknown format {name!r}{hint} (known: {', '.join(FORMATS)})")
+
+
+def _formats_of(names: tuple[str, ...], *, is_local: bool) -> tuple[tuple[str, ...], list[str]]:
+    """The formats that can be written, and a warning of those that can't."""
+    if not is_local or "kmz" not in names:
+        return names, []
+    kept = tuple(name for name in names if name != "kmz")
+    if not kept:
+        raise InputError(
+            "formats kmz: the scene is in local metres without a CRS: place it with --origin "
+            "LON,LAT, or take another format"
+        )
+    return kept, [f"no KMZ: the scene is in {LOCAL_METRES}; --origin LON,LAT places it"]
 
 
 def _solver(config: Config) -> SolverConfig:
@@ -381,7 +436,8 @@ def _sites_path(config: Config, source: Source) -> Path | None:
     if isinstance(source, BuiltIn):
         return example_sites(source.name)
     raise InputError(
-        "no sites: give a list with --sites sites.csv, or --site LON,LAT,HEIGHT[,AZIMUTH]"
+        "no sites: give a list with --sites sites.csv, or --site LON,LAT,HEIGHT[,AZIMUTH] "
+        "(X,Y,HEIGHT[,AZIMUTH] in a scene's local metres)"
     )
 
 
@@ -401,7 +457,10 @@ def example_sites(name: str) -> Path:
     )
 
 
-def _write_map(radio_map: RadioMap, scene: Scene, config: Config, directory: Path) -> None:
+def _write_map(
+    radio_map: RadioMap, planning: PlanningLayers, scene: Scene, config: Config, directory: Path
+) -> None:
+    from rfplatform.formats.contours import write_contours
     from rfplatform.formats.geotiff import write_geotiff
     from rfplatform.formats.kmz import write_kmz
     from rfplatform.formats.picture import write_png
@@ -410,11 +469,13 @@ def _write_map(radio_map: RadioMap, scene: Scene, config: Config, directory: Pat
     for name in dict.fromkeys(config.formats):
         path = directory / FORMATS[name]
         if name == "zarr":
-            write_zarr(radio_map, path, noise_figure_db=config.noise_figure_db)
+            write_zarr(radio_map, path, planning=planning, noise_figure_db=config.noise_figure_db)
         elif name == "tif":
-            write_geotiff(radio_map, path)
+            write_geotiff(radio_map, path, planning=planning)
         elif name == "kmz":
-            write_kmz(radio_map, path)
+            write_kmz(radio_map, path, planning=planning)
+        elif name == "gpkg":
+            write_contours(radio_map, planning, path)
         else:
             write_png(radio_map, scene, path, noise_figure_db=config.noise_figure_db)
 
@@ -523,8 +584,10 @@ def _describe_sector(row: SiteRow, sector: Sector) -> dict[str, Any]:
     return {
         "site": sector.site,
         "sector": sector.name,
-        "lon_deg": row.lon_deg,
-        "lat_deg": row.lat_deg,
+        "lon_deg": row.lon_deg if row.local_m is None else None,
+        "lat_deg": row.lat_deg if row.local_m is None else None,
+        "x_m": round(sector.x_m, 3),
+        "y_m": round(sector.y_m, 3),
         "mount": sector.mount,
         "height_m": row.height_m,
         "height_above_ground_m": round(sector.height_m, 2),
@@ -542,6 +605,11 @@ def _describe_sector(row: SiteRow, sector: Sector) -> dict[str, Any]:
 def _describe_sites(plan: _Plan) -> dict[str, str] | None:
     path = plan.sites_path
     return None if path is None else {"path": str(path), "sha256": sha256(path)}
+
+
+def _describe_antennas(sectors: Sequence[Sector]) -> list[dict[str, str]]:
+    paths = sorted({s.antenna for s in sectors if is_file(s.antenna)})
+    return [{"path": path, "sha256": sha256(Path(path))} for path in paths]
 
 
 def _count(number: int, noun: str) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STORE = "radio_map.zarr"
 LAYER = "best_rss_dbm"
+SHOWN_UNITS = {"s": (1e9, "ns"), "bit s-1": (1e-6, "Mbit/s"), "bit/s": (1e-6, "Mbit/s")}
+"""Units that people read in others, with the factor."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     Returns
     -------
     dict
-        "out", "layer", "name", "unit", "size", "seconds" and "warnings", plain JSON values.
+        "out", "area", "attribution", "layer", "name", "unit", "size", "seconds", "warnings" ...;
+        plain JSON values.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     radio_map, layers = open_map(config.radio_map)
     drape = drape_of(radio_map, layers, config.layer, config.radio_map)
     tell("Rendering")
-    render_scene(
+    shown = render_scene(
         config.blend,
         drape,
         out,
@@ -110,6 +113,8 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
         "out": str(out),
         "blend": str(config.blend),
         "radio_map": str(config.radio_map),
+        "area": {"name": shown.title},
+        "attribution": shown.attribution,
         "layer": config.layer,
         "name": drape.name,
         "unit": drape.unit,
@@ -165,7 +170,9 @@ def drape_of(radio_map: RadioMap, layers: xr.Dataset, layer: str, source: Path) 
         listed = ", ".join(known) or "none"
         raise InputError(f'{source}: no layer "{layer}" to show (there is: {listed})')
     grid, found = radio_map.grid, layers[layer]
-    values = found.to_numpy().astype(float)
+    unit = str(found.attrs.get("units", ""))
+    scale, unit = SHOWN_UNITS.get(unit, (1.0, unit))
+    values = found.to_numpy().astype(float) * scale
     name = str(found.attrs.get("long_name", layer))
     return Drape(
         values=np.where(radio_map.outdoor & np.isfinite(values), values, np.nan),
@@ -174,7 +181,7 @@ def drape_of(radio_map: RadioMap, layers: xr.Dataset, layer: str, source: Path) 
         resolution_m=grid.resolution_m,
         frame=grid.frame,
         name=name[:1].upper() + name[1:],
-        unit=str(found.attrs.get("units", "")),
+        unit=unit,
         masts=_masts(radio_map.sectors),
     )
 
@@ -194,9 +201,7 @@ def _masts(sectors: Sequence[Sector]) -> tuple[Mast, ...]:
             float(np.mean([s.y_m for s in group])),
             max(s.z_m for s in group),
             max(s.height_m for s in group),
-            tuple(
-                dict.fromkeys(s.azimuth_deg for s in group if s.antenna not in OMNIDIRECTIONAL)
-            ),
+            tuple(dict.fromkeys(s.azimuth_deg for s in group if s.antenna not in OMNIDIRECTIONAL)),
         )
         for site, group in sites.items()
     )

@@ -17,14 +17,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rfplatform import __version__, libllvm
 from rfplatform.errors import InputError, MissingError
 from rfplatform.formats.staging import require_free, staged
+from rfplatform.frame import LOCAL, LOCAL_METRES, Frame
 from rfplatform.geodata.load import load_scene, source_name, source_path
-from rfplatform.geodata.place import Source, parse_area, parse_bbox
+from rfplatform.geodata.place import (
+    SceneFile,
+    Source,
+    parse_area,
+    parse_bbox,
+    parse_box_m,
+    parse_origin,
+)
 from rfplatform.geodata.terrain import DEFAULT_RESOLUTION_M, on_terrain
+from rfplatform.propagation.survey import Survey, surveyed_scene
 from rfplatform.radiomap import Grid
-from rfplatform.scene import Scene
+from rfplatform.scene import Area, LocalArea, Scene
 from rfplatform.terrain import Terrain
 
 Report = Callable[[str], None]
@@ -56,9 +67,11 @@ class Config:
     Attributes
     ----------
     area : str
-        A built-in extract, a file, ``W,S,E,N`` or a place name.
+        A built-in extract, a file, ``W,S,E,N``, a place name or a scene made elsewhere.
     bbox : str, optional
-        ``W,S,E,N`` to keep of it.
+        ``W,S,E,N`` to keep of it; in local metres for a scene without an origin.
+    origin : str, optional
+        ``LON,LAT`` of the (0, 0) of a scene made elsewhere, whose y axis then is grid north.
     terrain : Path, optional
         An elevation model for the ground, see `rfplatform.geodata.terrain.load_terrain`.
     terrain_resolution_m : float
@@ -69,15 +82,19 @@ class Config:
         The directory to write; by default ``out/`` and the area's name and "-scene".
     overwrite : bool
         Replace an earlier output.
+    blend : Path, optional
+        A Blender file to write, too.
     """
 
     area: str
     bbox: str | None = None
+    origin: str | None = None
     terrain: Path | None = None
     terrain_resolution_m: float = DEFAULT_RESOLUTION_M
     resolution_m: float = 1.0
     out: Path | None = None
     overwrite: bool = False
+    blend: Path | None = None
 
 
 def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
@@ -105,17 +122,18 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     started = time.perf_counter()
     require_resolution(config.resolution_m)
     source = parse_area(config.area)
-    bbox = parse_bbox(config.bbox) if config.bbox is not None else None
+    bbox, frame = parse_where(source, config.bbox, config.origin)
     out = config.out or Path("out") / f"{slug(source_name(source))}-scene"
     require_output(
         out,
         overwrite=config.overwrite,
-        own=SCENE_FILES | {RECORD},
+        own=SCENE_FILES | {RECORD} | _names_inside(config.blend, out),
         inputs=[source_path(source), config.terrain],
     )
+    if config.blend is not None:
+        require_blend(config.blend, overwrite=config.overwrite)
     tell("Reading the buildings")
-    scene = load_scene(source, bbox)
-    scene = on_terrain(scene, config.terrain, config.terrain_resolution_m)
+    scene, survey = open_scene(source, bbox, frame, config.terrain, config.terrain_resolution_m)
     grid = Grid.covering(scene.area.bounds_m(scene.frame), scene.frame, config.resolution_m)
     require_memory(grid, BYTES_PER_HEIGHT_CELL)
     scene_s = time.perf_counter() - started
@@ -124,16 +142,20 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     with staged(out, config.overwrite) as partial:
         partial.mkdir()
         write_scene_files(scene, grid, partial)
+        outputs_s = {"outputs": round(time.perf_counter() - written, 2)}
+        if config.blend is not None:
+            tell("Writing the Blender file")
+            outputs_s["blender"] = _write_blend(scene, config.blend, out, partial)
         record = {
-            **describe(scene),
+            **describe(scene, survey),
             "input": describe_input(source),
             "terrain_input": describe_file(config.terrain),
-            "warnings": scene_warnings(scene),
+            "warnings": scene_warnings(scene, survey),
             "options": plain(asdict(config)),
             "versions": versions(),
             "stages_s": {
                 "scene": round(scene_s, 2),
-                "outputs": round(time.perf_counter() - written, 2),
+                **outputs_s,
             },
             "outputs": sorted([*(p.name for p in partial.iterdir()), RECORD]),
         }
@@ -141,8 +163,97 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     return {**record, "out": str(out)}
 
 
+def require_blend(path: Path, *, overwrite: bool) -> None:
+    """Refuse a Blender file that can't be written, before any work is done."""
+    from rfplatform.blender.process import require_blender
+
+    if path.suffix.lower() != ".blend":
+        raise InputError(f"{path}: a Blender file's name ends in .blend")
+    require_free(path, overwrite=overwrite)
+    require_blender()
+
+
+def _names_inside(blend: Path | None, out: Path) -> set[str]:
+    """The name of a Blender file that belongs into the output's directory."""
+    return {blend.name} if blend is not None and blend.resolve().parent == out.resolve() else set()
+
+
+def _write_blend(scene: Scene, path: Path, out: Path, partial: Path) -> float:
+    """Write a Blender file; into the staged directory where it belongs there. Seconds taken."""
+    from rfplatform.blender.write import write_blend
+
+    started = time.perf_counter()
+    write_blend(scene, partial / path.name if _names_inside(path, out) else path, overwrite=True)
+    return round(time.perf_counter() - started, 2)
+
+
+def parse_where(
+    source: Source, bbox: str | None, origin: str | None
+) -> tuple[Area | LocalArea | None, Frame]:
+    """The box to keep and, of a scene made elsewhere, the frame that it lies in.
+
+    Raises
+    ------
+    InputError
+        Either can't be read, or an origin is given for an area that lies on Earth already.
+    """
+    if not isinstance(source, SceneFile):
+        if origin is not None:
+            raise InputError(
+                f"origin {origin!r}: is for scenes made elsewhere (Mitsuba XML); "
+                "this area lies on Earth already"
+            )
+        return (None if bbox is None else parse_bbox(bbox)), LOCAL
+    if origin is None:
+        return (None if bbox is None else parse_box_m(bbox)), LOCAL
+    return (None if bbox is None else parse_bbox(bbox)), Frame.at(*parse_origin(origin))
+
+
+def open_scene(
+    source: Source,
+    bbox: Area | LocalArea | None,
+    frame: Frame,
+    terrain: Path | None,
+    terrain_resolution_m: float,
+) -> tuple[Scene, Survey | None]:
+    """Make the scene of a source, whatever it is; the survey is that of one made elsewhere.
+
+    Parameters
+    ----------
+    source : Source
+    bbox, frame : Area or LocalArea or None, Frame
+        From `parse_where`.
+    terrain, terrain_resolution_m : Path or None, float
+        The elevation model, and the distance between the nodes of the ground.
+
+    Raises
+    ------
+    InputError
+        The source can't be used; or an elevation model is given for a scene made elsewhere,
+        which has ground of its own.
+    MissingError
+        The network or the ray tracer is needed and does not answer.
+    """
+    if isinstance(source, SceneFile):
+        if terrain is not None:
+            raise InputError(f"{terrain}: {source.title} has ground of its own: omit --terrain")
+        return surveyed_scene(
+            source.path,
+            name=source.title,
+            attribution=source.attribution,
+            frame=frame,
+            area=bbox,
+        )
+    assert not isinstance(bbox, LocalArea)
+    scene = load_scene(source, bbox)
+    return on_terrain(scene, terrain, terrain_resolution_m), None
+
+
 def write_scene_files(scene: Scene, grid: Grid, directory: Path) -> None:
-    """Write `SCENE_FILES` into an existing directory; the grid is that of the heights."""
+    """Write `SCENE_FILES` into an existing directory; the grid is that of the heights.
+
+    Of a scene made elsewhere only the heights: its XML stays where it is.
+    """
     from rfplatform.formats.buildings import (
         write_buildings_parquet,
         write_height_geotiff,
@@ -150,28 +261,34 @@ def write_scene_files(scene: Scene, grid: Grid, directory: Path) -> None:
     )
     from rfplatform.formats.mitsuba import write_scene
 
-    write_scene(scene, directory)
-    write_buildings_parquet(scene, directory / "buildings.parquet")
+    if scene.solids is None:
+        write_scene(scene, directory)
+        write_buildings_parquet(scene, directory / "buildings.parquet")
     write_height_geotiff(scene, grid, directory / "building_heights.tif")
     if scene.terrain is not None:
         write_terrain_geotiff(scene, grid, directory / "terrain.tif")
 
 
-def describe(scene: Scene) -> dict[str, Any]:
+def describe(scene: Scene, survey: Survey | None = None) -> dict[str, Any]:
     """Where a scene lies and what stands in it, as plain JSON values."""
     west, south, east, north = scene.area.bounds_m(scene.frame)
+    on_earth = scene.frame.crs is not None
     return {
         "area": {
             "name": scene.area.name,
-            "bounds_deg": list(scene.area.bounds_deg),
+            "bounds_deg": list(scene.area.bounds_deg) if isinstance(scene.area, Area) else None,
+            "bounds_m": [round(bound, 3) for bound in (west, south, east, north)],
             "width_m": round(east - west, 1),
             "height_m": round(north - south, 1),
         },
         "crs": scene.frame.crs,
+        "coordinates": "projected" if on_earth else LOCAL_METRES,
         "origin": {
             "easting_m": scene.frame.origin_easting_m,
             "northing_m": scene.frame.origin_northing_m,
-        },
+        }
+        if on_earth
+        else None,
         "buildings": {
             "count": len(scene.buildings),
             "height_sources": scene.height_sources(),
@@ -180,7 +297,28 @@ def describe(scene: Scene) -> dict[str, Any]:
         },
         "ground_material": scene.ground_material,
         "terrain": describe_terrain(scene.terrain),
+        "solids": None if survey is None else _describe_survey(survey),
         "attribution": scene.attribution,
+    }
+
+
+def _describe_survey(survey: Survey) -> dict[str, Any]:
+    """What stands in a scene made elsewhere, and which of its shapes are the ground."""
+    top_m = survey.solids.top_z_m
+    standing = np.isfinite(top_m)
+    return {
+        "xml": str(survey.solids.xml),
+        "sha256": sha256(survey.solids.xml),
+        "shapes": survey.num_shapes,
+        "triangles": survey.num_faces,
+        "materials": dict(survey.materials),
+        "ground_by": survey.ground_by,
+        "ground_shapes": len(survey.ground),
+        "ground_names": list(survey.ground[:20]),
+        "resolution_m": round(survey.solids.resolution_m, 6),
+        "covered": round(float(standing.mean()), 4),
+        "highest_z_m": round(float(top_m[standing].max()), 2) if standing.any() else None,
+        "cells_without_ground": survey.num_without_ground,
     }
 
 
@@ -191,18 +329,43 @@ def describe_terrain(terrain: Terrain | None) -> dict[str, Any] | None:
     return {
         "source": terrain.source,
         "resolution_m": terrain.resolution_m,
-        "lowest_m": round(float(terrain.heights_m.min()), 2),
+        "lowest_m": round(float(terrain.heights_m.min()), 2) + 0.0,  # no minus zero
         "highest_m": round(float(terrain.heights_m.max()), 2),
         "max_error_m": round(terrain.max_error_m, 2),
         "voids_filled": terrain.num_voids,
     }
 
 
-def scene_warnings(scene: Scene) -> list[str]:
+def scene_warnings(scene: Scene, survey: Survey | None = None) -> list[str]:
     """What a reader of the results must know about a scene."""
+    if survey is not None:
+        return _survey_warnings(scene, survey)
     if scene.buildings:
         return []
     return [f"{scene.area.name} holds no buildings: the ground is empty"]
+
+
+def _survey_warnings(scene: Scene, survey: Survey) -> list[str]:
+    warnings = []
+    if survey.ground_by == "nothing":
+        warnings.append(
+            f"{scene.area.name} has no shape that looks like ground: receivers stand on a level "
+            "at the scene's lowest point, and nothing reflects there"
+        )
+    elif survey.ground_by == "shape":
+        warnings.append(
+            f"{scene.area.name}: no shape is named as ground; the widest flat one, "
+            f"{survey.ground[0]!r}, is taken for it"
+        )
+    if survey.num_without_ground and survey.ground_by != "nothing":
+        cells = survey.solids.top_z_m.size
+        warnings.append(
+            f"{survey.num_without_ground / cells:.1%} of the area has no ground below it: there "
+            "receivers stand at the height of the nearest ground"
+        )
+    if not np.isfinite(survey.solids.top_z_m).any():
+        warnings.append(f"{scene.area.name}: nothing stands above the ground")
+    return warnings
 
 
 def describe_file(path: Path | None) -> dict[str, str] | None:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from rfplatform.antennas import NAMED as ANTENNAS
 from rfplatform.benchmark import Benchmark
-from rfplatform.benchmarks.blender import BLENDER
 from rfplatform.benchmarks.antenna import ANTENNA
+from rfplatform.benchmarks.blender import BLENDER
 from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.speed import SPEED
 from rfplatform.benchmarks.terrain import TERRAIN

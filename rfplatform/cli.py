@@ -57,20 +57,33 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_WHERE, _HOW, _OUTPUT = "Where", "Propagation", "Output"
+_WHERE, _HOW, _PLANNING, _OUTPUT = "Where", "Propagation", "Planning", "Output"
 
 AreaArgument = Annotated[
     str,
     typer.Argument(
         metavar="AREA",
         help="[bold]helsinki[/]; a file (.osm, .osm.pbf, .geojson, .gpkg, .parquet); "
-        "W,S,E,N in degrees; or a place name.",
+        "W,S,E,N in degrees; a place name; or a Mitsuba scene (.xml, its folder, "
+        "[bold]sionna:munich[/]).",
         show_default=False,
     ),
 ]
 BboxOption = Annotated[
     str | None,
-    typer.Option(metavar="W,S,E,N", help="Keep this box of the area.", rich_help_panel=_WHERE),
+    typer.Option(
+        metavar="W,S,E,N",
+        help="Keep this box of the area (metres in a scene without --origin).",
+        rich_help_panel=_WHERE,
+    ),
+]
+OriginOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LON,LAT",
+        help="Where (0, 0) of a Mitsuba scene lies; its y axis is taken as grid north.",
+        rich_help_panel=_WHERE,
+    ),
 ]
 TerrainOption = Annotated[
     Path | None,
@@ -138,11 +151,12 @@ def map_command(
         typer.Option(
             metavar="LON,LAT,HEIGHT[,AZIMUTH]",
             help="A site, in place of a list; may be repeated. Height above ground, or above "
-            "the roof where there is one.",
+            "the roof where there is one. X,Y in metres for a scene without --origin.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
     bbox: BboxOption = None,
+    origin: OriginOption = None,
     terrain: TerrainOption = None,
     terrain_resolution: TerrainResolutionOption = 30.0,
     solver: Annotated[
@@ -172,6 +186,35 @@ def map_command(
     noise_figure: Annotated[
         float, typer.Option(metavar="DB", help="Of the receivers.", rich_help_panel=_HOW)
     ] = 7.0,
+    load: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Of every sector's capacity, 0..1.", rich_help_panel=_PLANNING
+        ),
+    ] = 1.0,
+    scs: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HZ",
+            help="Subcarrier spacing.  [dim]default: 15e3 below 2.5 GHz, 30e3 above, 120e3 in "
+            "FR2[/]",
+            rich_help_panel=_PLANNING,
+        ),
+    ] = None,
+    servers_within: Annotated[
+        float,
+        typer.Option(
+            metavar="DB", help="Count servers this near the best.", rich_help_panel=_PLANNING
+        ),
+    ] = 6.0,
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="DB",
+            help="From Shannon's bound to a receiver, for the rate.",
+            rich_help_panel=_PLANNING,
+        ),
+    ] = 3.0,
     max_depth: Annotated[
         int, typer.Option(metavar="N", help="Most reflections of a path.", rich_help_panel=_HOW)
     ] = 8,
@@ -217,13 +260,15 @@ def map_command(
     ] = False,
     formats: Annotated[
         str,
-        typer.Option(metavar="LIST", help="Of zarr, tif, kmz and png.", rich_help_panel=_OUTPUT),
-    ] = "zarr,tif,kmz,png",
+        typer.Option(
+            metavar="LIST", help="Of zarr, tif, kmz, gpkg and png.", rich_help_panel=_OUTPUT
+        ),
+    ] = "zarr,tif,kmz,gpkg,png",
     out: OutOption = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a radio map of an area: Zarr, GeoTIFF, KMZ and picture.
+    """Make a radio map of an area: Zarr, GeoTIFF, KMZ, GeoPackage and picture.
 
     Ctrl-C while rays are traced keeps the map of the rays so far (and exits with 130).
     """
@@ -234,6 +279,7 @@ def map_command(
         sites=sites,
         site=tuple(site or ()),
         bbox=bbox,
+        origin=origin,
         terrain=terrain,
         terrain_resolution_m=terrain_resolution,
         solver=solver,
@@ -241,6 +287,10 @@ def map_command(
         resolution_m=resolution,
         receiver_height_m=receiver_height,
         noise_figure_db=noise_figure,
+        load=load,
+        scs_hz=scs,
+        servers_within_db=servers_within,
+        margin_db=margin,
         max_depth=max_depth,
         rays_per_sector=rays,
         target_noise_db=target_noise,
@@ -265,6 +315,7 @@ def map_command(
 def scene_command(
     area: AreaArgument,
     bbox: BboxOption = None,
+    origin: OriginOption = None,
     terrain: TerrainOption = None,
     terrain_resolution: TerrainResolutionOption = 30.0,
     resolution: Annotated[
@@ -279,6 +330,14 @@ def scene_command(
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    blend: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a .blend file, too, to edit in Blender.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -288,15 +347,108 @@ def scene_command(
     config = Config(
         area,
         bbox=bbox,
+        origin=origin,
         terrain=terrain,
         terrain_resolution_m=terrain_resolution,
         resolution_m=resolution,
         out=out,
         overwrite=overwrite,
+        blend=blend,
     )
     with _live() as (_, report):
         record = main(config, report=report)
     _show(record, _scene_summary, as_json=as_json)
+
+
+@app.command("render")
+def render_command(
+    blend: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BLEND",
+            help="A .blend file, as [bold]rfplatform scene AREA --blend[/] writes it.",
+            show_default=False,
+        ),
+    ],
+    radio_map: Annotated[
+        Path,
+        typer.Option(
+            "--radio-map",
+            metavar="DIR",
+            help="What [bold]rfplatform map[/] wrote.",
+            show_default=False,
+        ),
+    ],
+    layer: Annotated[
+        str, typer.Option(metavar="NAME", help="A raster of the map, such as sinr_db.")
+    ] = "best_rss_dbm",
+    size: Annotated[
+        str, typer.Option(metavar="WxH", help="Of the picture in pixels.", rich_help_panel=_OUTPUT)
+    ] = "1600x1000",
+    samples: Annotated[
+        int, typer.Option(metavar="N", help="Rays a pixel.", rich_help_panel=_OUTPUT)
+    ] = 24,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="File to write.  [dim]default: the .blend file's name with .png[/]",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a city from a Blender file with a radio map over its ground."""
+    from pipelines.render import Config, main
+
+    config = Config(
+        blend,
+        radio_map,
+        layer=layer,
+        out=out,
+        size=size,
+        samples=samples,
+        overwrite=overwrite,
+    )
+    with _live() as (_, report):
+        record = main(config, report=report)
+    _show(record, _render_summary, as_json=as_json)
+
+
+@app.command("antenna")
+def antenna_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE_OR_NAME",
+            help="A pattern file (.msi, .pln, .pla, .adf); isotropic, dipole or tr38901; or "
+            "[bold]tr38901?rows=8&columns=4&beam=1[/].",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|PNG",
+            help="Where to draw it.  [dim]default: out/antennas[/]",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    msi: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it as .msi, too.", rich_help_panel=_OUTPUT),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure an antenna: gain, beam widths, front-to-back ratio, tilt; and draw its cuts."""
+    from pipelines.antenna import Config, main
+
+    with _live() as (_, report):
+        report("Measuring")
+        record = main(Config(name, out=out, msi=msi, overwrite=overwrite))
+    _show(record, _antenna_summary, as_json=as_json)
 
 
 @app.command("doctor")
@@ -547,6 +699,22 @@ def _show(
     console.print(summary(record))
 
 
+def _antenna_summary(record: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from pipelines.antenna import facts
+
+    rows: list[tuple[str, RenderableType]] = [
+        (what, Text(value)) for what, value in facts(dict(record))
+    ]
+    rows += [("Maker", Text(record["make"]))] if record["make"] else []
+    rows += [("Comment", Text(comment)) for comment in record["comments"] if comment]
+    rows += [("Written", Text(path)) for path in record["outputs"]]
+    warnings = [Text(f"warning: {text}", style="yellow") for text in record["warnings"]]
+    return Group(Text(record["name"], style="bold"), _facts(rows), *warnings, Text())
+
+
 def _map_summary(record: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
@@ -562,7 +730,7 @@ def _map_summary(record: Mapping[str, Any]) -> RenderableType:
         ("Grid", Text(cells)),
         ("Sites", _sites_table(record["sectors"])),
         ("Solver", _solver_text(record["solver"])),
-        ("Coverage", _coverage_bars(record["coverage"])),
+        ("Coverage", _coverage_bars(record["coverage"], record["planning"])),
         ("Time", _times(record["stages_s"])),
         ("Written", _written(record)),
     ]
@@ -573,7 +741,8 @@ def _scene_summary(record: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    materials = record["buildings"]["materials"]
+    solids = record.get("solids")
+    materials = (solids or record["buildings"])["materials"]
     listed = ", ".join(
         f"{count:,} {name}" for name, count in sorted(materials.items(), key=lambda pair: -pair[1])
     )
@@ -581,7 +750,7 @@ def _scene_summary(record: Mapping[str, Any]) -> RenderableType:
         *_scene_facts(record),
         *_terrain_facts(record),
         ("Materials", Text(listed or "none")),
-        ("Ground", Text(record["ground_material"].replace("_", " "))),
+        *([] if solids else [("Ground", Text(record["ground_material"].replace("_", " ")))]),
         ("Time", _times(record["stages_s"])),
         ("Written", _written(record)),
     ]
@@ -600,6 +769,21 @@ def _terrain_facts(record: Mapping[str, Any]) -> list[tuple[str, RenderableType]
         f"{terrain['resolution_m']:g} m, at most {terrain['max_error_m']:.1f} m off it{voids}"
     )
     return [("Terrain", Text(text))]
+
+
+def _render_summary(record: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    width, height = record["size"]
+    name = f"{record['name']} [{record['unit']}]" if record["unit"] else record["name"]
+    facts: list[tuple[str, RenderableType]] = [
+        ("Layer", Text.assemble(name, (f"   {record['layer']}", "dim"))),
+        ("Picture", Text(f"{width} x {height} pixels")),
+        ("Time", Text(_duration(record["seconds"]))),
+        ("Written", Text(record["out"], style="bold", overflow="fold")),
+    ]
+    return Group(_title(record), _facts(facts), *_notes(record), Text())
 
 
 def _title(record: Mapping[str, Any]) -> RenderableType:
@@ -640,9 +824,14 @@ def _notes(record: Mapping[str, Any]) -> list[RenderableType]:
 def _scene_facts(record: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
     from rich.text import Text
 
-    area, buildings = record["area"], record["buildings"]
+    area, buildings, solids = record["area"], record["buildings"], record.get("solids")
     size = f"{area['width_m'] / 1e3:.2f} x {area['height_m'] / 1e3:.2f} km"
-    where = ",".join(f"{bound:.5f}" for bound in area["bounds_deg"])
+    where = (
+        ",".join(f"{bound:.5f}" for bound in area["bounds_deg"])
+        if area["bounds_deg"]
+        else ",".join(f"{bound:.1f}" for bound in area["bounds_m"]) + " m"
+    )
+    placed = record["crs"] or record["coordinates"]
     heights = " · ".join(
         f"{count:,} {_HEIGHT_SOURCES[source]}"
         for source, count in buildings["height_sources"].items()
@@ -651,8 +840,18 @@ def _scene_facts(record: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
     events = " · ".join(
         f"{name}: {count:,}" for name, count in buildings["events"].items() if count
     )
+    place = ("Area", Text.assemble(f"{size}, {placed}", (f"   {where}", "dim")))
+    if solids:
+        ground = ", ".join(solids["ground_names"][:3]) or "none"
+        more = solids["ground_shapes"] - 3
+        told = f"{ground} and {more} more" if more > 0 else ground
+        return [
+            place,
+            ("Shapes", Text(f"{solids['shapes']:,}, {solids['triangles']:,} triangles")),
+            ("Ground", Text.assemble(told, (f"   by {solids['ground_by']}", "dim"))),
+        ]
     return [
-        ("Area", Text.assemble(f"{size}, {record['crs']}", (f"   {where}", "dim"))),
+        place,
         ("Buildings", Text(f"{buildings['count']:,}")),
         ("Heights", Text(heights or "none")),
         *([("Footprints", Text(events, style="dim"))] if events else []),
@@ -707,28 +906,43 @@ def _solver_text(solver: Mapping[str, Any]) -> RenderableType:
     return text
 
 
-def _coverage_bars(coverage: Mapping[str, Any]) -> RenderableType:
+def _coverage_bars(coverage: Mapping[str, Any], planning: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
+    def minus(text: str) -> str:
+        return text.replace("-", "\N{MINUS SIGN}")
+
+    statistics = planning["coverage"]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     rows = [
-        ("any path", coverage["reached"]),
+        ("any path", statistics["served"]),
         *(
-            (f"RSS ≥ {level} dBm".replace("-", "\N{MINUS SIGN}"), share)
-            for level, share in reversed(coverage["rss_at_least_dbm"].items())
+            (f"SS-RSRP ≥ {minus(level)} dBm", area)
+            for level, area in reversed(statistics["at_least"]["ss_rsrp_dbm"].items())
         ),
     ]
-    for name, share in rows:
-        filled = round(share * 30)
-        bar = Text("━" * filled, style="cyan").append("─" * (30 - filled), style="grey30")
-        table.add_row(Text(name), bar, Text(f"{share:.1%}", justify="right"))
-    head = Text(f"of {coverage['outdoor_cells']:,} outdoor cells, best sector", style="dim")
+    for name, area in rows:
+        filled = round(area["share"] * 22)
+        bar = Text("━" * filled, style="cyan").append("─" * (22 - filled), style="grey30")
+        share = Text(f"{area['share']:.1%}", justify="right")
+        size = Text(f"{area['km2']:.3g} km²", justify="right", style="dim")
+        table.add_row(Text(name), bar, share, size)
+    load = planning["assumptions"]["load"]
+    head = Text(
+        f"of {coverage['outdoor_cells']:,} outdoor cells, {statistics['outdoor_km2']:.3g} km², "
+        f"best server, load {load:.0%}",
+        style="dim",
+    )
     medians = Text("median")
-    for name, unit in (("median_best_rss_dbm", "dBm RSS"), ("median_sinr_db", "dB SINR")):
-        if coverage[name] is not None:
-            value = f"{coverage[name]:.1f}".replace("-", "\N{MINUS SIGN}")
+    for name, unit, digits, scale in (
+        ("ss_rsrp_dbm", "dBm SS-RSRP", 1, 1.0),
+        ("ss_sinr_db", "dB SINR", 1, 1.0),
+        ("rate_bps", "Mbit/s", 0, 1e6),
+    ):
+        if statistics["medians"][name] is not None:
+            value = minus(f"{statistics['medians'][name] / scale:.{digits}f}")
             medians.append(f"   {value} {unit}")
     return Group(head, table, medians) if coverage["reached"] else Group(head, table)
 

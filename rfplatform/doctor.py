@@ -32,6 +32,9 @@ MINIMUM_MEMORY_BYTES = 2 * 2**30
 MINIMUM_DISK_BYTES = 2**30
 """Room for the outputs, the compiled kernels and downloaded extracts."""
 
+BLENDER_REMEDY = "pip install rfplatform[blender]"
+_EXTRA = "sh tools/env.sh --extra"
+
 CUDA_VARIANT = "cuda_ad_mono_polarized"
 LLVM_VARIANT = "llvm_ad_mono_polarized"
 
@@ -130,9 +133,9 @@ def diagnose(*, traced_map: bool = True) -> list[Check]:
         _libllvm_check(has_gpu=bool(gpus)),
         _gpu_check(gpus),
         _variant_check(gpus),
-        _optional_check("TensorFlow", ("tensorflow", "tensorflow-cpu"), "learn"),
-        _optional_check("Streamlit", ("streamlit",), "ui"),
-        _optional_check("Blender (bpy)", ("bpy",), ""),
+        _optional_check("TensorFlow", ("tensorflow", "tensorflow-cpu"), f"{_EXTRA} learn"),
+        _optional_check("Streamlit", ("streamlit",), f"{_EXTRA} ui"),
+        _optional_check("Blender (bpy)", ("bpy",), BLENDER_REMEDY),
         _memory_check(),
         _disk_check(Path.cwd()),
         _cache_check(),
@@ -310,12 +313,11 @@ def _package_check(package: str) -> Check:
     return Check(package, version, ok=True)
 
 
-def _optional_check(name: str, packages: Sequence[str], extra: str) -> Check:
+def _optional_check(name: str, packages: Sequence[str], remedy: str) -> Check:
     for package in packages:
         version = _version(package)
         if version is not None:
             return Check(name, version, ok=True)
-    remedy = f"sh tools/env.sh --extra {extra}" if extra else f"pip install {packages[0]}"
     return Check(name, "not installed", ok=None, remedy=remedy)
 
 

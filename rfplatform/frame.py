@@ -1,5 +1,7 @@
 """Local east-north-up metres around an origin in a projected CRS, and the way back to Earth."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rfplatform.errors import InputError
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=32)
-def _transformer(source: str, target: str) -> "Transformer":
+def _transformer(source: str, target: str) -> Transformer:
     from pyproj import Transformer
 
     return Transformer.from_crs(source, target, always_xy=True)
@@ -38,30 +41,71 @@ class Frame:
 
     Attributes
     ----------
-    crs : str
-        The projected CRS ("EPSG:32635").
+    crs : str or None
+        The projected CRS ("EPSG:32635"). None: the metres of a scene made elsewhere, which lie
+        nowhere on Earth; then both origins are 0.
     origin_easting_m, origin_northing_m : float
         Where the local origin lies in that CRS. Subtracting it keeps float32 coordinates
         accurate to a tenth of a millimetre within a kilometre.
     """
 
-    crs: str
+    crs: str | None
     origin_easting_m: float
     origin_northing_m: float
 
     def from_lonlat(
         self, lon_deg: npt.ArrayLike, lat_deg: npt.ArrayLike
     ) -> tuple[FloatArray, FloatArray]:
-        """Local x, y [m] of WGS 84 longitudes and latitudes, element by element."""
-        easting, northing = _transformer("EPSG:4326", self.crs).transform(lon_deg, lat_deg)
+        """Local x, y [m] of WGS 84 longitudes and latitudes, element by element.
+
+        Raises
+        ------
+        InputError
+            If the frame has no CRS.
+        """
+        easting, northing = _transformer("EPSG:4326", self.on_earth()).transform(lon_deg, lat_deg)
         return (
             np.asarray(easting) - self.origin_easting_m,
             np.asarray(northing) - self.origin_northing_m,
         )
 
     def to_lonlat(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """WGS 84 longitude and latitude [deg] of local x, y."""
-        lon, lat = _transformer(self.crs, "EPSG:4326").transform(
+        """WGS 84 longitude and latitude [deg] of local x, y.
+
+        Raises
+        ------
+        InputError
+            If the frame has no CRS.
+        """
+        lon, lat = _transformer(self.on_earth(), "EPSG:4326").transform(
             np.asarray(x_m) + self.origin_easting_m, np.asarray(y_m) + self.origin_northing_m
         )
         return np.asarray(lon), np.asarray(lat)
+
+    def on_earth(self) -> str:
+        """The CRS.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if self.crs is None:
+            raise InputError(
+                "the scene is in local metres without a CRS: place it with --origin LON,LAT"
+            )
+        return self.crs
+
+    @classmethod
+    def at(cls, lon_deg: float, lat_deg: float) -> Frame:
+        """The UTM frame whose x = y = 0 is a point; its y axis points to grid north."""
+        crs = utm_crs(lon_deg, lat_deg)
+        easting, northing = _transformer("EPSG:4326", crs).transform(lon_deg, lat_deg)
+        return cls(crs, float(easting), float(northing))
+
+
+LOCAL_METRES = "local metres, no CRS"
+"""What files and pictures say in place of a CRS."""
+
+LOCAL = Frame(None, 0.0, 0.0)
+"""Local metres that lie nowhere on Earth."""

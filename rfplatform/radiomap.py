@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rfplatform import __version__
 from rfplatform.errors import InputError
-from rfplatform.frame import Frame
+from rfplatform.frame import LOCAL_METRES, Frame
 from rfplatform.scene import Scene
 from rfplatform.units import FloatArray, db_to_linear, linear_to_db, thermal_noise_dbm
 
@@ -194,6 +194,9 @@ class RadioMap:
         The estimate before the reconstruction filter, where one was used.
     ground_m : ndarray or None, [num_y, num_x], float32
         z of the ground at the cells' centres; None: flat, at z = 0.
+    mean_delay_s, delay_spread_s : ndarray or None, [num_sectors, num_y, num_x], float32
+        Power-weighted mean and root mean square spread of the paths' delays; NaN where there is
+        no path. None: the solver knows no delays.
     attrs : mapping
         How it was made: solver, rays, noise reached, what stopped it ... Plain JSON values.
     """
@@ -206,11 +209,20 @@ class RadioMap:
     los: BoolArray | None = None
     raw_path_gain_db: FloatArray | None = None
     ground_m: FloatArray | None = None
+    mean_delay_s: FloatArray | None = None
+    delay_spread_s: FloatArray | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.sectors), *self.grid.shape)
-        for name in ("path_gain_db", "standard_error_db", "los", "raw_path_gain_db"):
+        for name in (
+            "path_gain_db",
+            "standard_error_db",
+            "los",
+            "raw_path_gain_db",
+            "mean_delay_s",
+            "delay_spread_s",
+        ):
             layer = getattr(self, name)
             if layer is not None and layer.shape != shape:
                 raise ValueError(f"{name} has shape {layer.shape}, expected {shape}")
@@ -280,15 +292,15 @@ class RadioMap:
         -------
         xarray.Dataset
             Coordinates: the sectors' labels and properties, and the eastings and northings of
-            the cells' centres (y ascends: row 0 is south). Variables: ``path_gain_db``,
-            ``rss_dbm``, ``best_sector``, ``best_rss_dbm``, ``sinr_db``, ``outdoor`` and, where
-            the map has them, ``standard_error_db``, ``los``, ``raw_path_gain_db``. A level
+            the cells' centres (y ascends: row 0 is south); in a frame without a CRS, their local
+            metres, no longitudes and latitudes, and no ``spatial_ref``. Variables:
+            ``path_gain_db``, ``rss_dbm``, ``best_sector``, ``best_rss_dbm``, ``sinr_db``,
+            ``outdoor`` and, where the map has them, ``standard_error_db``, ``los``,
+            ``raw_path_gain_db``, ``ground_m``, ``mean_delay_s``, ``delay_spread_s``. A level
             without a path is NaN. `attrs` are global attributes, the nested ones as JSON; the
             attribute ``radio_map`` is JSON that holds the grid and all of `attrs` exactly.
         """
-        import rioxarray  # noqa: F401  (registers the .rio accessor)
         import xarray as xr
-        from rasterio import Affine
 
         grid, frame, sectors = self.grid, self.grid.frame, self.sectors
         layer, raster = ("sector", "y", "x"), ("y", "x")
@@ -307,22 +319,19 @@ class RadioMap:
         def column(values: Sequence[Any] | FloatArray, name: str, **attrs: str) -> xr.Variable:
             return xr.Variable("sector", np.asarray(values), {"long_name": name, **attrs})
 
-        lon, lat = frame.to_lonlat([s.x_m for s in sectors], [s.y_m for s in sectors])
         coords = {
             "sector": column([s.label for s in sectors], "sector, as site/sector"),
             "y": xr.Variable("y", grid.northing_m()),
             "x": xr.Variable("x", grid.easting_m()),
             "site": column([s.site for s in sectors], "site"),
-            "lon_deg": column(
-                lon, "longitude of the antenna", units="degrees_east", standard_name="longitude"
-            ),
-            "lat_deg": column(
-                lat, "latitude of the antenna", units="degrees_north", standard_name="latitude"
-            ),
             "local_x_m": column([s.x_m for s in sectors], "local x of the antenna", units="m"),
             "local_y_m": column([s.y_m for s in sectors], "local y of the antenna", units="m"),
+            "local_z_m": column([s.z_m for s in sectors], "local z of the antenna", units="m"),
+            "local_ground_m": column(
+                [s.ground_m for s in sectors], "local z of the ground under the antenna", units="m"
+            ),
             "height_m": column(
-                [s.z_m for s in sectors], "height of the antenna above ground", units="m"
+                [s.height_m for s in sectors], "height of the antenna above ground", units="m"
             ),
             "azimuth_deg": column(
                 [s.azimuth_deg for s in sectors], "azimuth from grid north", units="degree"
@@ -336,12 +345,16 @@ class RadioMap:
             "antenna": column([s.antenna for s in sectors], "antenna"),
             "mount": column([s.mount for s in sectors], "what the listed height is measured from"),
         }
+        if frame.crs is not None:
+            lon, lat = frame.to_lonlat([s.x_m for s in sectors], [s.y_m for s in sectors])
+            coords["lon_deg"] = column(
+                lon, "longitude of the antenna", units="degrees_east", standard_name="longitude"
+            )
+            coords["lat_deg"] = column(
+                lat, "latitude of the antenna", units="degrees_north", standard_name="latitude"
+            )
         noise_dbm = thermal_noise_dbm([s.bandwidth_hz for s in sectors], noise_figure_db)
-        # CF flag meanings are words of letters, digits and _-.+@ (section 3.5).
-        words = [
-            "".join(c if c.isascii() and (c.isalnum() or c in "_-.+@") else "_" for c in s.label)
-            for s in sectors
-        ]
+        words = [flag_word(s.label) for s in sectors]
         variables = {
             "path_gain_db": level(
                 layer,
@@ -383,6 +396,16 @@ class RadioMap:
             variables["raw_path_gain_db"] = level(
                 layer, self.raw_path_gain_db, "dB", "path gain before the reconstruction filter"
             )
+        if self.ground_m is not None:
+            variables["ground_m"] = level(raster, self.ground_m, "m", "local z of the ground")
+        if self.mean_delay_s is not None:
+            variables["mean_delay_s"] = level(
+                layer, self.mean_delay_s, "s", "power-weighted mean delay of the paths"
+            )
+        if self.delay_spread_s is not None:
+            variables["delay_spread_s"] = level(
+                layer, self.delay_spread_s, "s", "root mean square delay spread of the paths"
+            )
         exact = {"grid": asdict(grid), "attrs": dict(self.attrs)}
         attrs = {
             key: value
@@ -397,22 +420,41 @@ class RadioMap:
             "receiver_height_m": grid.receiver_height_m,
             "radio_map": json.dumps(exact, ensure_ascii=False),
         }
-        dataset = xr.Dataset(variables, coords, attrs)
-        corner_e, corner_n = grid.easting_m()[0], grid.northing_m()[0]
-        half = grid.resolution_m / 2
-        # Written out, since a single row or column does not tell its own resolution.
-        transform = Affine(
-            grid.resolution_m, 0.0, corner_e - half, 0.0, grid.resolution_m, corner_n - half
-        )
-        located: xr.Dataset = (
-            dataset.rio.set_spatial_dims("x", "y")
-            .rio.write_crs(frame.crs)
-            .rio.write_coordinate_system()
-            .rio.write_transform(transform)
-        )
-        for name in located.coords:
-            located[name].encoding["_FillValue"] = None  # CF: coordinates are never missing.
-        return located
+        return _located(xr.Dataset(variables, coords, attrs), grid)
+
+
+def _located(dataset: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """A dataset with the grid's CRS, or with the word that it has none."""
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+    from rasterio import Affine
+
+    if grid.frame.crs is None:
+        dataset.attrs["crs"] = LOCAL_METRES
+        for axis in ("x", "y"):
+            dataset[axis].attrs |= {"units": "m", "long_name": f"{axis}, {LOCAL_METRES}"}
+        for name in dataset.coords:
+            dataset[name].encoding["_FillValue"] = None
+        return dataset
+    corner_e, corner_n = grid.easting_m()[0], grid.northing_m()[0]
+    half = grid.resolution_m / 2
+    # Written out, since a single row or column does not tell its own resolution.
+    transform = Affine(
+        grid.resolution_m, 0.0, corner_e - half, 0.0, grid.resolution_m, corner_n - half
+    )
+    located: xr.Dataset = (
+        dataset.rio.set_spatial_dims("x", "y")
+        .rio.write_crs(grid.frame.crs)
+        .rio.write_coordinate_system()
+        .rio.write_transform(transform)
+    )
+    for name in located.coords:
+        located[name].encoding["_FillValue"] = None  # CF: coordinates are never missing.
+    return located
+
+
+def flag_word(text: str) -> str:
+    """A text as a CF flag meaning: a word of letters, digits and _-.+@ (CF-1.11 section 3.5)."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-.+@") else "_" for c in text)
 
 
 def band_overlap(sectors: Sequence[Sector]) -> FloatArray:

@@ -116,6 +116,14 @@ BAD_INPUT = {
     "receiver height": (lambda _: ["helsinki", "--receiver-height", "0"], "receiver height 0 m"),
     "receiver height nan": (lambda _: ["helsinki", "--receiver-height", "nan"], "height nan m"),
     "noise figure": (lambda _: ["helsinki", "--noise-figure", "nan"], "noise figure nan dB"),
+    "load": (lambda _: ["helsinki", "--load", "70"], "did you mean 0.7"),
+    "spacing in kHz": (lambda _: ["helsinki", "--scs", "30"], "is it in kHz"),
+    "spacing of another range": (
+        lambda _: ["helsinki", "--bbox", BBOX, "--site", SITE, "--scs", "120e3"],
+        "can have 15, 30, 60 kHz",
+    ),
+    "servers within": (lambda _: ["helsinki", "--servers-within", "-1"], "servers within -1 dB"),
+    "margin": (lambda _: ["helsinki", "--margin", "nan"], "margin nan dB"),
     "rays nan": (lambda _: ["helsinki", "--rays", "nan"], "rays nan"),
     "rays infinite": (lambda _: ["helsinki", "--rays", "inf"], "rays inf"),
     "target noise": (lambda _: ["helsinki", "--target-noise", "-1"], "target noise -1.0 dB"),
@@ -207,6 +215,7 @@ def test_summary_tells_what_a_planner_asks_first(capsys):
     out = " ".join(capsys.readouterr().out.split())
     for words in ("Central Helsinki", "EPSG:32635", "median of neighbours", "out/helsinki/",
                   "roof +", "tr38901-umi", "outdoor cells", "dB SINR", "radio_map.tif",
+                  "SS-RSRP ≥ −100 dBm", "km²", "Mbit/s", "load 100%",
                   "OpenStreetMap contributors"):  # fmt: skip
         assert words in out
     assert "KMZ" not in out

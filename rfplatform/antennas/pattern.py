@@ -32,3 +32,18 @@ class Antenna(Protocol):
             Gain in dBi, in the two angles' common shape. -inf in a true null.
         """
         ...
+
+
+SLANT_DEG = {"V": 0.0, "H": 90.0, "+45": 45.0, "-45": -45.0}
+"""Slants of linear polarizations, as in TR 38.901 clause 7.3.2: 0 is vertical."""
+
+
+def slant_deg(antenna: Antenna) -> float:
+    """Slant of an antenna's polarization; vertical (0) where it has no ``polarization``.
+
+    Parameters
+    ----------
+    antenna : Antenna
+        Its ``polarization``, if any, is a key of `SLANT_DEG`.
+    """
+    return SLANT_DEG[getattr(antenna, "polarization", "V")]

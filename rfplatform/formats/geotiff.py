@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rfplatform import __version__
 from rfplatform.formats.staging import staged
+from rfplatform.frame import LOCAL_METRES
+from rfplatform.planning.layers import Layer, PlanningLayers
 from rfplatform.radiomap import Grid, RadioMap
 from rfplatform.units import FloatArray
 
@@ -16,23 +21,29 @@ BLOCK_CELLS = 256
 """Edge of a tile in cells; smaller overviews are added until one tile holds the whole."""
 
 BEST_RSS_BAND = "best RSS [dBm]"
+GROUND_BAND = "ground [m]"
 
 
 def write_geotiff(
     radio_map: RadioMap,
     path: str | os.PathLike[str],
     *,
+    planning: PlanningLayers | None = None,
     title: str = "",
     attribution: str = "",
     overwrite: bool = False,
 ) -> None:
-    """Write the RSS of every sector, and of the best one, as a Cloud Optimized GeoTIFF.
+    """Write the RSS of every sector and of the best one, and what is planned upon it.
+
+    The file is a Cloud Optimized GeoTIFF.
 
     Parameters
     ----------
     radio_map : RadioMap
     path : path-like
         The file; it appears when it is whole.
+    planning : PlanningLayers, optional
+        Of the same map: a band for each of its layers.
     title, attribution : str
         Tags of the file, in place of those in the map's `attrs`.
     overwrite : bool
@@ -45,8 +56,10 @@ def write_geotiff(
 
     Notes
     -----
-    Bands 1 to N are the sectors' RSS in dBm, described by their labels; the last band is the
-    best RSS. North is up, and NaN (the nodata value) is a cell without a path.
+    Bands 1 to N are the sectors' RSS in dBm, described by their labels, and band N + 1 is the
+    best RSS; then come the planning layers and, where the map has it, the ground. Every band has
+    its unit, and those of indices have what their values mean as tags. North is up, and NaN (the
+    nodata value) is a cell without a path.
     """
     attrs = radio_map.attrs
     tags = {
@@ -58,17 +71,54 @@ def write_geotiff(
         "noise_db": "" if attrs.get("noise_db") is None else f"{attrs['noise_db']:.3g}",
         "receiver_height_m": f"{radio_map.grid.receiver_height_m:g}",
     }
-    rss_dbm = np.concatenate([radio_map.rss_dbm(), radio_map.best_rss_dbm()[None]])
+    bands = [
+        *(
+            _Band(s.label, "dBm", layer)
+            for s, layer in zip(radio_map.sectors, radio_map.rss_dbm(), strict=True)
+        ),
+        _Band(BEST_RSS_BAND, "dBm", radio_map.best_rss_dbm()),
+    ]
+    if planning is not None:
+        bands += [_planning_band(layer) for layer in planning.layers()]
+    if radio_map.ground_m is not None:
+        bands.append(_Band(GROUND_BAND, "m", radio_map.ground_m))
+    stack = np.empty((len(bands), *radio_map.grid.shape), dtype=np.float32)
+    for i, band in enumerate(bands):
+        stack[i] = band.values
+    stack[np.isneginf(stack)] = np.nan
     with staged(path, overwrite) as partial:
         write_cog(
             partial,
-            np.where(np.isneginf(rss_dbm), np.nan, rss_dbm),
+            stack,
             radio_map.grid,
-            descriptions=[*(s.label for s in radio_map.sectors), BEST_RSS_BAND],
-            unit="dBm",
+            descriptions=[band.description for band in bands],
+            unit=[band.unit for band in bands],
             nodata=np.nan,
             tags={key: value for key, value in tags.items() if value},
+            band_tags=[band.tags for band in bands],
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """A band with its name, unit and tags; `values` are [num_y, num_x]."""
+
+    description: str
+    unit: str
+    values: npt.NDArray[Any]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def _planning_band(layer: Layer) -> _Band:
+    tags = {"name": layer.name, "comment": layer.comment}
+    values = layer.values
+    if layer.flags is not None:
+        tags |= {f"value_{value}": text for value, text in layer.flags.items() if value >= 0}
+        if -1 in layer.flags:
+            values = np.where(values < 0, np.nan, values)
+    return _Band(
+        layer.band, {"bit s-1": "bit/s", "1": ""}.get(layer.units, layer.units), values, tags
+    )
 
 
 def write_cog(
@@ -77,9 +127,10 @@ def write_cog(
     grid: Grid,
     *,
     descriptions: Sequence[str],
-    unit: str,
+    unit: str | Sequence[str],
     nodata: float | None,
     tags: Mapping[str, str],
+    band_tags: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Write layers on a grid as a Cloud Optimized GeoTIFF, straight to the path.
 
@@ -91,11 +142,13 @@ def write_cog(
     grid : Grid
     descriptions : sequence of str
         One for each band.
-    unit : str
-        Of every band.
+    unit : str or sequence of str
+        Of every band, or of each.
     nodata : float or None
     tags : mapping of str to str
         Of the data set.
+    band_tags : sequence of mapping, optional
+        Of each band.
     """
     import rasterio
     import rasterio.shutil
@@ -120,8 +173,13 @@ def write_cog(
         with memory.open(**profile) as source:
             source.write(np.asarray(bands, dtype=np.float32)[:, ::-1])
             source.descriptions = tuple(descriptions)
-            source.units = (unit,) * len(bands)
+            source.units = (unit,) * len(bands) if isinstance(unit, str) else tuple(unit)
+            if grid.frame.crs is None:
+                source.update_tags(crs=LOCAL_METRES)
             source.update_tags(TIFFTAG_SOFTWARE=f"rfplatform {__version__}", **tags)
+            for number, about in enumerate(band_tags, start=1):
+                if about:
+                    source.update_tags(number, **about)
         with memory.open() as source:
             rasterio.shutil.copy(
                 source,

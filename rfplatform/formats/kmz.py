@@ -5,26 +5,35 @@ from __future__ import annotations
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
 
 from rfplatform import __version__
+from rfplatform.formats.classes import MOST_LISTED, Classes
 from rfplatform.formats.palette import Palette, masked_dbm, shown_rss_dbm
 from rfplatform.formats.picture import OMNIDIRECTIONAL
 from rfplatform.formats.staging import staged
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
+    from rfplatform.planning.layers import Layer, PlanningLayers
     from rfplatform.radiomap import Grid, RadioMap, Sector
 
 _KML = "http://www.opengis.net/kml/2.2"
 _OVERLAY_PIXELS, _FINEST = 2048, 4
 _POINTER_SHARE = 0.06
+_LEGEND_DPI = 110
+_TABLE_SIZE = 255  # Colours of a PNG's table beside the transparent one.
+
+_Indexed: TypeAlias = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]
+"""Classes of pixels, counted from 1, and the colours of the classes."""
+
 # Characters that XML 1.0 can't hold, escaped or not (section 2.2).
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -33,6 +42,7 @@ def write_kmz(
     radio_map: RadioMap,
     path: str | os.PathLike[str],
     *,
+    planning: PlanningLayers | None = None,
     title: str = "",
     attribution: str = "",
     overwrite: bool = False,
@@ -44,6 +54,8 @@ def write_kmz(
     radio_map : RadioMap
     path : path-like
         The file; it appears when it is whole.
+    planning : PlanningLayers, optional
+        Of the same map: an overlay for each of its layers, with a legend of its own.
     title, attribution : str
         Name and source of the document, in place of those in the map's `attrs`.
     overwrite : bool
@@ -52,13 +64,14 @@ def write_kmz(
     Raises
     ------
     InputError
-        If the path exists and `overwrite` is false.
+        If the path exists and `overwrite` is false, or the map is in local metres without a CRS.
 
     Notes
     -----
     The best RSS is shown, and each sector's is a choice beside it, all in the same colours.
     They are resampled to WGS 84 longitudes and latitudes, so that the box of an overlay is
-    exact; cells without a path or indoors are transparent (OGC 07-147r2, 11.2).
+    exact; cells without a path or indoors are transparent (OGC 07-147r2, 11.2). The planning
+    layers are a second choice, none of them shown at first, in classes of few colours.
     """
     title = title or str(radio_map.attrs.get("title", "Radio map"))
     attribution = attribution or str(radio_map.attrs.get("attribution", ""))
@@ -74,17 +87,32 @@ def write_kmz(
     earth = _on_earth(radio_map.grid)
     with staged(path, overwrite) as partial, zipfile.ZipFile(partial, "w") as archive:
         # Readers take the first .kml of the archive as the document.
-        document = _document(radio_map, title, attribution, [name for name, _ in layers], earth)
+        planned = planning.layers() if planning is not None else ()
+        names = [name for name, _ in layers]
+        document = _document(radio_map, title, attribution, names, planned, earth)
         archive.writestr("doc.kml", document, zipfile.ZIP_DEFLATED)
         archive.writestr("files/legend.png", _legend_png(palette))
         archive.writestr("files/site.png", _site_png())
         for i, (_, levels_dbm) in enumerate(layers):
             picture = _png(palette.rgba(earth.sample(levels_dbm)))
             archive.writestr(_overlay_file(i), picture)
+        covered = radio_map.outdoor & np.isfinite(best_dbm)
+        for layer in planned:
+            classes = Classes.of(layer, covered)
+            archive.writestr(_planning_file(layer), _classes_png(earth.sample_classes(classes)))
+            archive.writestr(_planning_legend(layer), _classes_legend_png(classes))
 
 
 def _overlay_file(index: int) -> str:
     return f"files/rss_{index}.png" if index else "files/rss_best.png"
+
+
+def _planning_file(layer: Layer) -> str:
+    return f"files/{layer.name}.png"
+
+
+def _planning_legend(layer: Layer) -> str:
+    return f"files/{layer.name}_legend.png"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +132,11 @@ class _Earth:
         """Levels of the pixels, [rows, columns], of those of the cells, [num_y, num_x]."""
         return np.where(self.cell < 0, np.nan, levels_dbm.ravel()[np.maximum(self.cell, 0)])
 
+    def sample_classes(self, classes: Classes) -> _Indexed:
+        """The pixels' classes, [rows, columns], and colours; 0 is transparent."""
+        index = np.where(self.cell < 0, -1, classes.index.ravel()[np.maximum(self.cell, 0)])
+        return index + 1, classes.colors
+
 
 def _on_earth(grid: Grid) -> _Earth:
     """The raster over a grid: nearest cells, finer than they are so that edges stay in place."""
@@ -111,11 +144,12 @@ def _on_earth(grid: Grid) -> _Earth:
     from rasterio.warp import Resampling, calculate_default_transform, reproject
 
     frame, size = grid.frame, grid.resolution_m
+    crs = frame.on_earth()
     west, south = grid.west_m + frame.origin_easting_m, grid.south_m + frame.origin_northing_m
     east, north = grid.east_m + frame.origin_easting_m, grid.north_m + frame.origin_northing_m
     finer = max(1, min(_FINEST, _OVERLAY_PIXELS // max(grid.shape)))
     transform, columns, rows = calculate_default_transform(
-        frame.crs,
+        crs,
         "EPSG:4326",
         grid.num_x * finer,
         grid.num_y * finer,
@@ -131,7 +165,7 @@ def _on_earth(grid: Grid) -> _Earth:
         np.ascontiguousarray(numbers[::-1]),
         cell,
         src_transform=from_origin(west, north, size, size),
-        src_crs=frame.crs,
+        src_crs=crs,
         src_nodata=-1,
         dst_transform=transform,
         dst_crs="EPSG:4326",
@@ -152,6 +186,65 @@ def _png(rgba: npt.NDArray[np.uint8]) -> bytes:
 
     buffer = BytesIO()
     Image.fromarray(rgba, "RGBA").save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _classes_png(indexed: _Indexed) -> bytes:
+    """A PNG of a colour table: a byte a pixel before compression, where RGBA takes four."""
+    from PIL import Image
+
+    index, colors = indexed
+    if len(colors) > _TABLE_SIZE:
+        # More servers than a table holds.
+        rgba = np.zeros((*index.shape, 4), dtype=np.uint8)
+        rgba[..., :3] = np.concatenate([[(0, 0, 0)], colors])[index]
+        rgba[..., 3] = np.where(index > 0, 255, 0)
+        return _png(rgba)
+    picture = Image.fromarray(index.astype(np.uint8), "L")
+    picture.putpalette([0, 0, 0, *colors.ravel().tolist()])
+    buffer = BytesIO()
+    picture.save(buffer, format="PNG", transparency=0)
+    return buffer.getvalue()
+
+
+def _classes_legend_png(classes: Classes) -> bytes:
+    """A row of colour and meaning for each class, on a light card."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    rows = classes.legend()
+    listed = rows if len(rows) <= MOST_LISTED else rows[: MOST_LISTED - 1]
+    texts = [text for text, _ in listed]
+    if len(listed) < len(rows):
+        texts.append(f"and {len(rows) - len(listed)} more")
+    # In inches throughout; the card becomes as wide as its longest text.
+    step, edge, pad, ink = 0.185, 0.15, 0.13, "#1b1f24"
+    height = 0.38 + step * len(texts)
+    figure = Figure(figsize=(3.0, height), dpi=_LEGEND_DPI, facecolor=(1.0, 1.0, 1.0, 0.9))
+    inches = figure.dpi_scale_trans
+    drawn = [
+        figure.text(
+            pad, height - pad, classes.title, fontsize=8, weight="bold", color=ink, va="top",
+            transform=inches,
+        )
+    ]  # fmt: skip
+    for number, text in enumerate(texts):
+        y = height - 0.42 - step * number
+        if number < len(listed):
+            color = tuple(listed[number][1] / 255)
+            figure.add_artist(
+                Rectangle((pad, y - edge / 2), 0.22, edge, facecolor=color, transform=inches)
+            )
+        drawn.append(
+            figure.text(
+                pad + 0.3, y, text, fontsize=8, color=ink, va="center_baseline",
+                parse_math=False, transform=inches,
+            )
+        )  # fmt: skip
+    right = max(text.get_window_extent().x1 for text in drawn)
+    figure.set_size_inches(right / _LEGEND_DPI + pad, height)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=_LEGEND_DPI)
     return buffer.getvalue()
 
 
@@ -183,7 +276,7 @@ def _legend_png(palette: Palette) -> bytes:
     bar.outline.set(linewidth=0.5, edgecolor="#4b535c")
     bar.ax.tick_params(length=2.5, width=0.5, labelsize=8, labelcolor="#1b1f24")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=_LEGEND_DPI)
     return buffer.getvalue()
 
 
@@ -195,7 +288,12 @@ def _add(parent: ET.Element, tag: str, text: str = "") -> ET.Element:
 
 
 def _document(
-    radio_map: RadioMap, title: str, attribution: str, names: list[str], earth: _Earth
+    radio_map: RadioMap,
+    title: str,
+    attribution: str,
+    names: list[str],
+    planned: Sequence[Layer],
+    earth: _Earth,
 ) -> bytes:
     """The KML text (OGC 07-147r2: the order of elements is the schema's)."""
     root = ET.Element("kml", xmlns=_KML)
@@ -216,7 +314,9 @@ def _document(
     for i, name in enumerate(names):
         _add_overlay(levels, name, _overlay_file(i), earth, visible=i == 0)
 
-    _add_legend(document)
+    _add_legend(document, "files/legend.png")
+    if planned:
+        _add_planning(document, planned, earth)
     sites = _add(document, "Folder")
     _add(sites, "name", "Sites")
     grid = radio_map.grid
@@ -258,13 +358,37 @@ def _add_overlay(folder: ET.Element, name: str, file: str, earth: _Earth, *, vis
     _add(box, "west", f"{earth.west_deg:.10f}")
 
 
-def _add_legend(document: ET.Element) -> None:
-    screen = _add(document, "ScreenOverlay")
+def _add_planning(document: ET.Element, planned: Sequence[Layer], earth: _Earth) -> None:
+    """A choice of planning layers, each of which comes and goes with its legend."""
+    choice = _add(document, "Folder")
+    _add(choice, "name", "Planning layers")
+    _add(choice, "visibility", "0")
+    _add(choice, "open", "1")
+    _add(_add(_add(choice, "Style"), "ListStyle"), "listItemType", "radioFolder")
+    for layer in planned:
+        name = layer.title[0].upper() + layer.title[1:]
+        group = _add(choice, "Folder")
+        _add(group, "name", name)
+        _add(group, "visibility", "0")
+        _add(group, "description", layer.comment)
+        _add(_add(_add(group, "Style"), "ListStyle"), "listItemType", "checkHideChildren")
+        _add_overlay(group, name, _planning_file(layer), earth, visible=False)
+        # On the other side than the legend of the RSS, which may be shown at the same time.
+        _add_legend(group, _planning_legend(layer), visible=False, side="1")
+
+
+def _add_legend(
+    parent: ET.Element, file: str, *, visible: bool = True, side: Literal["0", "1"] = "0"
+) -> None:
+    """A card at the left ("0") or right ("1") edge of the screen."""
+    screen = _add(parent, "ScreenOverlay")
     _add(screen, "name", "Legend")
-    _add(_add(screen, "Icon"), "href", "files/legend.png")
+    if not visible:
+        _add(screen, "visibility", "0")
+    _add(_add(screen, "Icon"), "href", file)
     for tag, x, y, units in (
-        ("overlayXY", "0", "0.5", "fraction"),
-        ("screenXY", "0.015", "0.5", "fraction"),
+        ("overlayXY", side, "0.5", "fraction"),
+        ("screenXY", "0.015" if side == "0" else "0.985", "0.5", "fraction"),
         ("size", "0", "0", "pixels"),  # The picture's own size.
     ):
         point = _add(screen, tag)
@@ -286,7 +410,7 @@ def _add_site(
     _add(point, "altitudeMode", "relativeToGround")
     x = float(np.mean([s.x_m for s in sectors]))
     y = float(np.mean([s.y_m for s in sectors]))
-    _add(point, "coordinates", _coordinates(grid, [(x, y, sectors[0].z_m)]))
+    _add(point, "coordinates", _coordinates(grid, [(x, y, sectors[0].height_m)]))
     for sector in sectors:
         if sector.antenna in OMNIDIRECTIONAL:
             continue
@@ -298,8 +422,8 @@ def _add_site(
         _add(pointer, "styleUrl", "#azimuth")
         line = _add(pointer, "LineString")
         _add(line, "altitudeMode", "relativeToGround")
-        start = (sector.x_m, sector.y_m, sector.z_m)
-        _add(line, "coordinates", _coordinates(grid, [start, (*tip, sector.z_m)]))
+        start = (sector.x_m, sector.y_m, sector.height_m)
+        _add(line, "coordinates", _coordinates(grid, [start, (*tip, sector.height_m)]))
 
 
 def _coordinates(grid: Grid, points: list[tuple[float, float, float]]) -> str:
@@ -313,5 +437,5 @@ def _sentence(sector: Sector) -> str:
         f"{sector.label}: azimuth {sector.azimuth_deg:g}°, downtilt {sector.downtilt_deg:g}°, "
         f"{sector.power_dbm:g} dBm, {sector.frequency_hz / 1e6:g} MHz, "
         f"{sector.bandwidth_hz / 1e6:g} MHz wide, {sector.antenna}, "
-        f"{sector.z_m:g} m above ground"
+        f"{sector.height_m:.3g} m above ground"
     )

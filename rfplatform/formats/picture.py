@@ -12,6 +12,7 @@ import numpy as np
 from rfplatform import __version__
 from rfplatform.formats.palette import Palette, shown_rss_dbm
 from rfplatform.formats.staging import staged
+from rfplatform.frame import LOCAL_METRES
 from rfplatform.units import FloatArray, thermal_noise_dbm
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from shapely import Polygon
 
     from rfplatform.radiomap import Grid, RadioMap, Sector
-    from rfplatform.scene import Scene
+    from rfplatform.scene import Scene, Solids
 
 OMNIDIRECTIONAL = frozenset({"isotropic", "dipole"})
 """Antennas whose azimuth says nothing, so that none is drawn."""
@@ -40,6 +41,9 @@ _LEFT_IN, _RIGHT_IN, _BOTTOM_IN = 0.80, 1.15, 1.22
 _MIN_CONTENT_IN = 6.0
 _MIN_ASPECT, _MAX_ASPECT = 0.45, 2.6
 _SYMBOL_IN = 0.26
+_LEAP_M = 1.5
+"""Between two cells of a roof that make a line in the picture."""
+
 _STANDING, _HANGING, _NO_PATH = "Building", "Part overhead", "No path"
 
 _Box = tuple[float, float, float, float]
@@ -62,7 +66,8 @@ def write_png(
     ----------
     radio_map : RadioMap
     scene : Scene
-        Its buildings are drawn over the map; parts that begin above the receivers in outline.
+        Its buildings are drawn over the map; parts that begin above the receivers in outline. Of
+        a scene made elsewhere, what rays straight down have met is.
     path : path-like
         The PNG file; it appears when it is whole.
     title : str
@@ -94,6 +99,9 @@ def write_png(
                 "Software": f"rfplatform {__version__}",
             },
         )
+
+
+_CONTOUR_STEPS_M = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,7 @@ def _draw(
 
     _draw_levels(axes, grid, levels_dbm, palette)
     swatches = _draw_buildings(axes, page, scene, grid.receiver_height_m)
+    _draw_contours(axes, radio_map)
     _draw_frame(axes, page, grid)
     _draw_sites(sheet, page, grid, radio_map.sectors)
 
@@ -195,7 +204,7 @@ def _draw(
     for row, line in enumerate(subtitle):
         _write(sheet, left, page.height_in - 0.76 - 0.17 * row, line, 8.0, color=_SOFT_INK)
     _draw_color_bar(figure, page, palette)
-    _draw_north(sheet, page)
+    _draw_north(sheet, page, "N" if grid.frame.crs is not None else "y")
     _draw_scale_bar(sheet, page, left)
     if np.any(radio_map.outdoor & np.isnan(levels_dbm)):
         swatches.append(_NO_PATH)
@@ -325,6 +334,30 @@ def _draw_levels(axes: Axes, grid: Grid, levels_dbm: FloatArray, palette: Palett
     )
 
 
+def _draw_contours(axes: Axes, radio_map: RadioMap) -> None:
+    """Height lines of the terrain, each fifth heavier and numbered."""
+    if radio_map.ground_m is None or min(radio_map.grid.shape) < 2:
+        return
+    lowest, highest = float(radio_map.ground_m.min()), float(radio_map.ground_m.max())
+    step_m = next((s for s in _CONTOUR_STEPS_M if (highest - lowest) / s <= 25), 500.0)
+    levels = np.arange(np.ceil(lowest / step_m), np.floor(highest / step_m) + 1) * step_m
+    if not len(levels):
+        return
+    grid = radio_map.grid
+    heavy = np.isclose(levels % (5 * step_m), 0.0)
+    lines = axes.contour(
+        grid.easting_m(),
+        grid.northing_m(),
+        radio_map.ground_m,
+        levels=levels,
+        colors="black",
+        linewidths=np.where(heavy, 0.7, 0.35),
+        alpha=0.45,
+        zorder=3.5,
+    )
+    axes.clabel(lines, levels[heavy], fmt="%.0f m", fontsize=5.5, inline_spacing=2)
+
+
 def _outline(polygon: Polygon, easting_m: float, northing_m: float) -> Outline:
     """A compound path of the exterior and the courtyards, moved by an offset."""
     from matplotlib.path import Path as Outline
@@ -340,6 +373,8 @@ def _draw_buildings(axes: Axes, page: _Page, scene: Scene, receiver_height_m: fl
     from shapely.geometry import box
 
     east, north = scene.frame.origin_easting_m, scene.frame.origin_northing_m
+    if scene.solids is not None:
+        return _draw_solids(axes, scene, scene.solids, receiver_height_m)
     west_m, south_m = page.west_m - east, page.south_m - north
     view = box(
         west_m,
@@ -368,6 +403,38 @@ def _draw_buildings(axes: Axes, page: _Page, scene: Scene, receiver_height_m: fl
     return drawn
 
 
+def _draw_solids(axes: Axes, scene: Scene, solids: Solids, receiver_height_m: float) -> list[str]:
+    """Cells that stand above the receivers, with lines where their heights leap."""
+    from matplotlib.colors import to_rgba
+
+    num_y, num_x = solids.top_z_m.shape
+    x = solids.west_m + (np.arange(num_x) + 0.5) * solids.resolution_m
+    y = solids.south_m + (np.arange(num_y) + 0.5) * solids.resolution_m
+    height_m = np.nan_to_num(solids.top_z_m - scene.ground_m(x[None, :], y[:, None]), nan=0.0)
+    standing = height_m > receiver_height_m
+    if not standing.any():
+        return []
+    leap = np.zeros_like(standing)
+    for axis in (0, 1):
+        step = np.abs(np.diff(height_m, axis=axis)) > max(_LEAP_M, 2.0 * solids.resolution_m)
+        leap |= np.pad(step, [(0, 1) if i == axis else (0, 0) for i in (0, 1)])
+        leap |= np.pad(step, [(1, 0) if i == axis else (0, 0) for i in (0, 1)])
+    picture = np.zeros((num_y, num_x, 4), dtype=np.float32)
+    picture[standing] = to_rgba(_BUILDING)
+    picture[standing & leap] = to_rgba(_BUILDING_EDGE)
+    west = solids.west_m + scene.frame.origin_easting_m
+    south = solids.south_m + scene.frame.origin_northing_m
+    width, depth = num_x * solids.resolution_m, num_y * solids.resolution_m
+    axes.imshow(
+        picture,
+        origin="lower",
+        extent=(west, west + width, south, south + depth),
+        interpolation="antialiased",
+        zorder=3,
+    )
+    return [_STANDING]
+
+
 def _draw_frame(axes: Axes, page: _Page, grid: Grid) -> None:
     """The view, and small ticks with projected coordinates."""
     east = page.west_m + page.map_width_in * page.m_per_in
@@ -380,12 +447,17 @@ def _draw_frame(axes: Axes, page: _Page, grid: Grid) -> None:
         length=2.5, width=0.5, color=_SOFT_INK, labelcolor=_SOFT_INK, labelsize=6.5, pad=2,
         labelfontfamily=_FONT,
     )  # fmt: skip
+    on_earth = grid.frame.crs is not None
+    east_name = f"Easting [km], {grid.frame.crs}" if on_earth else f"x [m], {LOCAL_METRES}"
+    north_name, scale_m = ("Northing [km]", 1e3) if on_earth else ("y [m]", 1.0)
     for axis, low, high, size_in, name in (
-        (axes.xaxis, page.west_m, east, page.map_width_in, f"Easting [km], {grid.frame.crs}"),
-        (axes.yaxis, page.south_m, north, page.map_height_in, "Northing [km]"),
+        (axes.xaxis, page.west_m, east, page.map_width_in, east_name),
+        (axes.yaxis, page.south_m, north, page.map_height_in, north_name),
     ):
         ticks_m, decimals = _ticks(low, high, size_in)
-        axis.set_ticks(ticks_m, [f"{t / 1e3:.{decimals}f}" for t in ticks_m])
+        decimals = decimals if on_earth else max(0, decimals - 3)
+        labels = [f"{t / scale_m:.{decimals}f}".replace("-", "\N{MINUS SIGN}") for t in ticks_m]
+        axis.set_ticks(ticks_m, labels)
         axis.set_label_text(name, fontsize=6.5, family=_FONT, color=_SOFT_INK, parse_math=False)
     for label in axes.get_yticklabels():
         label.set(rotation=90, va="center")
@@ -433,8 +505,8 @@ def _draw_color_bar(figure: Figure, page: _Page, palette: Palette) -> None:
     bar.set_label(name, fontsize=8, family=_FONT, color=_INK, labelpad=6)
 
 
-def _draw_north(sheet: Axes, page: _Page) -> None:
-    """A slim needle above the colour bar; it points to grid north."""
+def _draw_north(sheet: Axes, page: _Page, name: str) -> None:
+    """A slim needle above the colour bar; it points to grid north, or along y."""
     from matplotlib.patches import Polygon as Shape
 
     x, top = page.map_right_in + 0.275, page.map_top_in - 0.16
@@ -445,7 +517,7 @@ def _draw_north(sheet: Axes, page: _Page) -> None:
                 closed=True, fc=fill, ec=_INK, lw=0.6, joinstyle="miter",
             )
         )  # fmt: skip
-    _write(sheet, x, top + 0.045, "N", 8.0, weight="bold", ha="center")
+    _write(sheet, x, top + 0.045, name, 8.0, weight="bold", ha="center")
 
 
 def _draw_scale_bar(sheet: Axes, page: _Page, x_in: float) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rfplatform.errors import InputError
 from rfplatform.formats.staging import staged
 from rfplatform.frame import Frame
-from rfplatform.radiomap import Grid, RadioMap, Sector
+from rfplatform.planning.layers import PlanningLayers
+from rfplatform.planning.quality import ss_rsrp_dbm
+from rfplatform.radiomap import Grid, RadioMap, Sector, flag_word
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ def write_zarr(
     radio_map: RadioMap,
     path: str | os.PathLike[str],
     *,
+    planning: PlanningLayers | None = None,
     noise_figure_db: float = 7.0,
     title: str = "",
     attribution: str = "",
@@ -39,6 +44,9 @@ def write_zarr(
     radio_map : RadioMap
     path : path-like
         The store's directory; it appears when it is whole.
+    planning : PlanningLayers, optional
+        Of the same map: written beside it, with ``sector_ss_rsrp_dbm`` of every sector, the
+        sectors' numerology as coordinates, and the assumptions as JSON in an attribute.
     noise_figure_db : float
         Of the receivers, for the SINR.
     title, attribution : str
@@ -53,6 +61,8 @@ def write_zarr(
     """
     with staged(path, overwrite) as partial:
         dataset = radio_map.to_xarray(noise_figure_db)
+        if planning is not None:
+            _add_planning(dataset, radio_map, planning)
         for name, values in dataset.coords.items():
             if values.dtype.kind == "U":
                 # Zarr v3 specifies strings of any length, and none of a fixed one.
@@ -69,6 +79,50 @@ def write_zarr(
             )
 
 
+def _add_planning(dataset: xr.Dataset, radio_map: RadioMap, planning: PlanningLayers) -> None:
+    """Add the planning layers to a map's dataset as CF variables with the same CRS."""
+    import xarray as xr
+
+    variables: dict[str, xr.Variable] = {}
+    for layer in planning.layers():
+        attrs: dict[str, Any] = {"long_name": layer.title, "comment": layer.comment}
+        if layer.flags is not None:
+            attrs["flag_values"] = np.array(list(layer.flags), dtype=_flag_dtype(layer.values))
+            attrs["flag_meanings"] = " ".join(flag_word(text) for text in layer.flags.values())
+        elif layer.values.dtype.kind == "f":
+            attrs["units"] = layer.units
+        else:
+            attrs["units"] = "1"
+        if layer.name != "best_server":
+            attrs["ancillary_variables"] = "best_server"
+        variables[layer.name] = xr.Variable(("y", "x"), layer.values, attrs)
+    per_sector = ss_rsrp_dbm(radio_map, planning.carriers)
+    per_sector[np.isneginf(per_sector)] = np.nan
+    attrs = {"units": "dBm", "long_name": "SS-RSRP of each sector"}
+    if radio_map.standard_error_db is not None:
+        attrs["ancillary_variables"] = "standard_error_db"
+    variables["sector_ss_rsrp_dbm"] = xr.Variable(("sector", "y", "x"), per_sector, attrs)
+    for name, variable in variables.items():
+        dataset[name] = variable
+        if "spatial_ref" in dataset.coords:
+            dataset[name].encoding["grid_mapping"] = "spatial_ref"
+    for name, values, about in (
+        ("num_rb", [c.num_rb for c in planning.carriers], {"long_name": "resource blocks"}),
+        (
+            "scs_hz",
+            [c.scs_hz for c in planning.carriers],
+            {"long_name": "subcarrier spacing", "units": "Hz"},
+        ),
+    ):
+        dataset.coords[name] = xr.Variable("sector", values, about, {"_FillValue": None})
+    dataset.attrs["planning"] = json.dumps(asdict(planning.assumptions))
+
+
+def _flag_dtype(values: npt.NDArray[Any]) -> npt.DTypeLike:
+    """CF asks for flag values of the variable's own type, and has none of a truth value."""
+    return np.int8 if values.dtype.kind == "b" else values.dtype
+
+
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     from zarr.codecs import BloscCodec, BloscShuffle
 
@@ -79,7 +133,7 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
             "chunks": (1, rows, columns) if variable.ndim == 3 else (rows, columns),
             "compressors": [BloscCodec(cname="zstd", clevel=5, shuffle=BloscShuffle.shuffle)],
             # An encoding given here replaces the variable's own, where the CRS is named.
-            "grid_mapping": "spatial_ref",
+            **({"grid_mapping": "spatial_ref"} if "spatial_ref" in dataset.coords else {}),
         }
         if variable.dtype.kind == "f":
             encoding[str(name)] |= {"dtype": "float32", "_FillValue": np.float32(np.nan)}
@@ -116,14 +170,15 @@ def read_zarr(path: str | os.PathLike[str]) -> RadioMap:
             grid=grid,
             sectors=_sectors(dataset),
             path_gain_db=_gain(dataset["path_gain_db"].to_numpy()),
-            standard_error_db=dataset["standard_error_db"].to_numpy()
-            if "standard_error_db" in dataset
-            else None,
+            standard_error_db=_layer(dataset, "standard_error_db"),
             outdoor=dataset["outdoor"].to_numpy().astype(bool),
             los=dataset["los"].to_numpy().astype(bool) if "los" in dataset else None,
             raw_path_gain_db=_gain(dataset["raw_path_gain_db"].to_numpy())
             if "raw_path_gain_db" in dataset
             else None,
+            ground_m=_layer(dataset, "ground_m"),
+            mean_delay_s=_layer(dataset, "mean_delay_s"),
+            delay_spread_s=_layer(dataset, "delay_spread_s"),
             attrs=exact["attrs"],
         )
     except (OSError, KeyError, ValueError, TypeError) as error:
@@ -131,6 +186,10 @@ def read_zarr(path: str | os.PathLike[str]) -> RadioMap:
             f"{path}: not a radio map in Zarr ({type(error).__name__}: {error}); "
             "give a store that `rfplatform map` wrote"
         ) from error
+
+
+def _layer(dataset: xr.Dataset, name: str) -> FloatArray | None:
+    return np.asarray(dataset[name].to_numpy()) if name in dataset else None
 
 
 def _gain(values: FloatArray) -> FloatArray:
@@ -145,7 +204,7 @@ def _sectors(dataset: xr.Dataset) -> tuple[Sector, ...]:
             name=label[len(site) + 1 :],
             x_m=columns["local_x_m"][i],
             y_m=columns["local_y_m"][i],
-            z_m=columns["height_m"][i],
+            z_m=columns["local_z_m"][i],
             azimuth_deg=columns["azimuth_deg"][i],
             downtilt_deg=columns["downtilt_deg"][i],
             power_dbm=columns["power_dbm"][i],
@@ -153,6 +212,7 @@ def _sectors(dataset: xr.Dataset) -> tuple[Sector, ...]:
             bandwidth_hz=columns["bandwidth_hz"][i],
             antenna=columns["antenna"][i],
             mount=columns["mount"][i],
+            ground_m=columns["local_ground_m"][i],
         )
         for i, (label, site) in enumerate(zip(columns["sector"], columns["site"], strict=True))
     )

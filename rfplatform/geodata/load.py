@@ -19,7 +19,9 @@ from rfplatform.geodata.place import (
     BuiltIn,
     FileKind,
     FileSource,
+    FootprintSource,
     PlaceName,
+    SceneFile,
     Source,
 )
 from rfplatform.scene import Area, Scene
@@ -27,12 +29,14 @@ from rfplatform.scene import Area, Scene
 _BUILT_IN_NAMES = {"helsinki": "Central Helsinki"}
 
 
-def load_scene(source: Source, bbox: Area | None = None) -> Scene:
-    """Make the scene of an area.
+def load_scene(source: FootprintSource, bbox: Area | None = None) -> Scene:
+    """Make the scene of an area from footprints.
+
+    Scenes made elsewhere (`SceneFile`) are loaded by `rfplatform.propagation.survey`.
 
     Parameters
     ----------
-    source : Source
+    source : FootprintSource
         What `rfplatform.geodata.place.parse_area` returned.
     bbox : Area, optional
         What to keep of it; buildings on its border are kept whole.
@@ -59,7 +63,7 @@ def source_path(source: Source) -> Path | None:
     """The file that a source is read from; None for what comes from the network."""
     if isinstance(source, BuiltIn):
         return source.path()
-    return source.path if isinstance(source, FileSource) else None
+    return source.path if isinstance(source, FileSource | SceneFile) else None
 
 
 def source_name(source: Source) -> str:
@@ -68,10 +72,12 @@ def source_name(source: Source) -> str:
         return source.name
     if isinstance(source, FileSource):
         return _stem(source.path)
+    if isinstance(source, SceneFile):
+        return source.name
     return source.area.name if isinstance(source, BoxSource) else source.text
 
 
-def _read(source: Source, bbox: Area | None) -> tuple[str, Footprints]:
+def _read(source: FootprintSource, bbox: Area | None) -> tuple[str, Footprints]:
     match source:
         case BuiltIn():
             return _BUILT_IN_NAMES[source.name], _read_file(source.path(), "osm", bbox)

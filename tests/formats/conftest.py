@@ -5,6 +5,7 @@ import pytest
 from shapely import affinity, box, union_all
 
 from rfplatform.frame import Frame
+from rfplatform.planning.layers import PlanningLayers, planning_layers
 from rfplatform.radiomap import Grid, RadioMap, Sector
 from rfplatform.rasterize import outdoor_mask
 from rfplatform.scene import Area, Building, Scene
@@ -83,14 +84,19 @@ def make_map(scene: Scene, sectors: tuple[Sector, ...], grid: Grid, seed: int = 
     spread = np.where(np.isfinite(path_gain_db), 0.8, np.nan).astype(np.float32)
     return RadioMap(
         grid, sectors, path_gain_db, spread, outdoor, np.array(sees), path_gain_db - 0.25,
-        {"solver": "raytraced", "rays": 4_000_000, "noise_db": 0.8, "stopped_by": "rays",
-         "batches": [1, 2], "attribution": scene.attribution},
+        attrs={"solver": "raytraced", "rays": 4_000_000, "noise_db": 0.8, "stopped_by": "rays",
+               "batches": [1, 2], "attribution": scene.attribution},
     )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def scene() -> Scene:
     return make_scene()
+
+
+@pytest.fixture(scope="session")
+def planning(radio_map: RadioMap) -> PlanningLayers:
+    return planning_layers(radio_map)
 
 
 @pytest.fixture(scope="session")

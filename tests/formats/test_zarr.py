@@ -1,5 +1,6 @@
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,16 +8,20 @@ import xarray as xr
 
 from rfplatform.errors import InputError
 from rfplatform.formats.zarr import read_zarr, write_zarr
+from rfplatform.planning.layers import planning_layers
 from rfplatform.radiomap import RadioMap
 
 
 @pytest.fixture(scope="module")
-def store(radio_map, tmp_path_factory):
+def store(radio_map, planning, tmp_path_factory):
     path = tmp_path_factory.mktemp("zarr") / "radio_map.zarr"
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         warnings.simplefilter("error", UserWarning)
-        write_zarr(radio_map, path, noise_figure_db=5.0, title="Town", attribution="© those")
+        write_zarr(
+            radio_map, path, planning=planning, noise_figure_db=5.0, title="Town",
+            attribution="© those",
+        )  # fmt: skip
     return path
 
 
@@ -46,6 +51,46 @@ def test_xarray_opens_it_with_crs_and_without_warnings(radio_map, store):
     assert ds["best_sector"].dtype == np.int16
 
 
+def test_planning_layers_are_cf_variables_with_the_crs(radio_map, planning, store):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ds = xr.open_dataset(store, engine="zarr", decode_coords="all").load()
+    for layer in planning.layers():
+        variable = ds[layer.name]
+        assert variable.rio.crs.to_epsg() == 32635
+        assert np.array_equal(variable, layer.values, equal_nan=layer.values.dtype.kind == "f")
+        assert (variable.attrs["long_name"], variable.attrs["comment"]) == (
+            layer.title, layer.comment,
+        )  # fmt: skip
+        if layer.flags is None:
+            assert variable.attrs["units"] == layer.units
+        else:
+            assert len(variable.attrs["flag_meanings"].split()) == len(variable.flag_values)
+    assert ds["ss_rsrp_dbm"].attrs["ancillary_variables"] == "best_server"
+    best = ds["sector_ss_rsrp_dbm"].max("sector")
+    np.testing.assert_allclose(best, ds["ss_rsrp_dbm"], atol=1e-4)
+    assert ds["num_rb"].to_numpy().tolist() == [51] * len(radio_map.sectors)
+    assert json.loads(ds.attrs["planning"])["margin_db"] == 3.0
+
+
+def test_ground_delays_and_antennas_above_it_come_back(radio_map, tmp_path):
+    shape = radio_map.path_gain_db.shape
+    delay = np.linspace(1e-7, 5e-6, np.prod(shape)).reshape(shape).astype(np.float32)
+    high = tuple(replace(s, z_m=s.z_m + 0.1, ground_m=12.34) for s in radio_map.sectors)
+    full = replace(
+        radio_map, sectors=high, ground_m=np.full(shape[1:], 12.5, np.float32),
+        mean_delay_s=delay, delay_spread_s=delay / 4,
+    )  # fmt: skip
+    write_zarr(full, tmp_path / "full.zarr", planning=planning_layers(full))
+    again = read_zarr(tmp_path / "full.zarr")
+    assert again.sectors == high
+    for name in ("ground_m", "mean_delay_s", "delay_spread_s"):
+        assert np.array_equal(getattr(again, name), getattr(full, name)), name
+    with xr.open_zarr(tmp_path / "full.zarr") as ds:
+        assert ds["serving_mean_delay_s"].attrs["units"] == "s"
+        assert ds["height_m"].to_numpy() == pytest.approx([s.z_m - 12.34 for s in high])
+
+
 def test_it_is_version_3_float32_compressed_and_chunked_by_sector(radio_map, store):
     root = json.loads((store / "zarr.json").read_text())
     assert root["zarr_format"] == 3
@@ -71,6 +116,7 @@ def test_a_map_of_one_layer_and_one_cell(radio_map, tmp_path):
     assert again.standard_error_db is None
     assert again.los is None
     assert again.raw_path_gain_db is None
+    assert (again.ground_m, again.mean_delay_s, again.delay_spread_s) == (None, None, None)
 
 
 def test_overwrite_is_asked_for(radio_map, store):

@@ -14,8 +14,11 @@ from rfplatform.geodata.place import (
     BuiltIn,
     FileSource,
     PlaceName,
+    SceneFile,
     parse_area,
     parse_bbox,
+    parse_box_m,
+    parse_origin,
     require_overlap,
 )
 from rfplatform.scene import Area
@@ -187,3 +190,55 @@ def test_any_text_is_a_box_or_refused(text):
         message = ""
         assert area.west_deg < area.east_deg
     assert "\n" not in message
+
+
+SCENE_XML = '<?xml version="1.0"?>\n<scene version="2.1.0"></scene>\n'
+
+
+def test_sionna_s_example_scenes_are_found_without_importing_it():
+    import sys
+
+    before = set(sys.modules)
+    source = parse_area("Sionna:Munich")
+    assert isinstance(source, SceneFile)
+    assert source.path.name == "munich.xml"
+    assert source.path.is_file()
+    assert source.name == "sionna-munich"
+    assert "OpenStreetMap" in source.attribution
+    assert "sionna.rt" not in set(sys.modules) - before
+    assert parse_area("sionna:simple street canyon").name == "sionna-simple-street-canyon"
+
+
+def test_an_example_scene_that_there_is_not_names_its_near_misses():
+    message = refusal(parse_area, "sionna:munch")
+    assert "did you mean munich?" in message
+    assert "san_francisco" in message
+
+
+def test_a_folder_with_a_scene(tmp_path):
+    folder = tmp_path / "campus"
+    folder.mkdir()
+    (folder / "scene.xml").write_text(SCENE_XML)
+    (folder / "other.xml").write_text(SCENE_XML)
+    assert parse_area(str(folder)) == SceneFile(folder / "scene.xml", "campus", "campus")
+    assert parse_area(str(folder / "other.xml")).name == "other"
+    (folder / "scene.xml").unlink()
+    (folder / "settings.xml").write_text("<settings/>")
+    assert parse_area(str(folder)).path == folder / "other.xml"
+
+
+def test_a_folder_with_several_scenes_or_none(tmp_path):
+    assert "without a Mitsuba scene" in refusal(parse_area, f"{tmp_path}/")
+    for name in ("BOS_A.xml", "BOS_B.xml"):
+        (tmp_path / name).write_text(SCENE_XML)
+    assert "several scenes (BOS_A.xml, BOS_B.xml)" in refusal(parse_area, f"{tmp_path}/")
+
+
+def test_boxes_and_origins_of_scenes():
+    assert parse_box_m("-10, -5,20,5").bounds_m(None) == (-10.0, -5.0, 20.0, 5.0)
+    assert "4 numbers" in refusal(parse_box_m, "1,2,3")
+    assert "4 numbers" in refusal(parse_box_m, "1,2,3,x")
+    assert parse_origin(" 11.5, 48.1") == (11.5, 48.1)
+    assert "LON,LAT" in refusal(parse_origin, "11.5")
+    assert "swapped" in refusal(parse_origin, "48.1,111.5")
+    assert "-80..84" in refusal(parse_origin, "11.5,nan")

@@ -207,6 +207,24 @@ def test_an_unknown_antenna_gets_its_near_misses(write):
     assert read_sites(path)[0].antenna == "zzz"
 
 
+def test_antennas_beside_the_list_are_resolved_and_broken_ones_are_faults_of_their_rows(write):
+    def resolve(text):
+        if text == "bad.msi":
+            raise InputError("bad.msi: line 3: GAIN is no number")
+        return f"/abs/{text}" if text.endswith(".msi") else None
+
+    known = {"tr38901"}
+    rows = [GOOD.replace("tr38901", name) for name in ("a.msi", "tr38901", "bad.msi", "tr3890")]
+    rows = [row.replace("Torni,1", f"Torni,{i}") for i, row in enumerate(rows)]
+    path = write("\n".join([HEADER, *rows[:2]]))
+    found = read_sites(path, known_antennas=known, resolve_antenna=resolve)
+    assert [row.antenna for row in found] == ["/abs/a.msi", "tr38901"]
+    fault = fault_of(
+        write("\n".join([HEADER, *rows])), known_antennas=known, resolve_antenna=resolve
+    )
+    assert "row 4: bad.msi: line 3: GAIN is no number; row 5: unknown antenna 'tr3890'" in fault
+
+
 def test_swapped_coordinates_are_noticed_where_the_area_is_known(write):
     path = write(f"{HEADER}\n{GOOD.replace('24.9385,60.1678', '60.1678,24.9385')}\n")
     assert "row 2: lon 60.1678, lat 24.9385: (lon and lat look swapped)" in fault_of(

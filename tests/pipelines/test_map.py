@@ -82,13 +82,71 @@ def test_zarr_tif_and_record_tell_the_same(made):
     with rasterio.open(out / "radio_map.tif") as source:
         assert source.crs.to_epsg() == 32635
         assert source.bounds[:2] == bounds[:2]
-        assert source.descriptions == ("site 1/1", "site 2/1", "best RSS [dBm]")
+        assert source.descriptions[:4] == (
+            "site 1/1", "site 2/1", "best RSS [dBm]", "SS-RSRP [dBm]",
+        )  # fmt: skip
         np.testing.assert_array_equal(source.read(3)[::-1], best)
     assert record["coverage"]["outdoor_cells"] == outdoor.sum()
     with np.errstate(invalid="ignore"):
         share = (best[outdoor] >= -80).mean()
     assert record["coverage"]["rss_at_least_dbm"]["-80"] == pytest.approx(share, abs=1e-4)
     assert read_zarr(out / "radio_map.zarr").sectors[0].mount == "roof"
+
+
+def test_planning_layers_are_in_every_file_and_the_record(made):
+    out, record = made
+    planning = record["planning"]
+    assert planning["assumptions"]["load"] == 1.0
+    assert planning["carriers"]["site 1/1"]["num_rb"] == 51
+    statistics = planning["coverage"]
+    with xr.open_zarr(out / "radio_map.zarr", decode_coords="all") as dataset:
+        rsrp = dataset["ss_rsrp_dbm"].to_numpy()
+        outdoor = dataset["outdoor"].to_numpy().astype(bool)
+        cell_m2 = record["grid"]["resolution_m"] ** 2
+    with np.errstate(invalid="ignore"):
+        km2 = (rsrp[outdoor] >= -100).sum() * cell_m2 / 1e6
+    assert statistics["at_least"]["ss_rsrp_dbm"]["-100"]["km2"] == pytest.approx(km2)
+    with rasterio.open(out / "radio_map.tif") as source:
+        band = source.descriptions.index("SS-RSRP [dBm]") + 1
+        np.testing.assert_array_equal(source.read(band)[::-1], rsrp)
+    bands = gpd.read_file(out / "contours.gpkg", layer="ss_rsrp_dbm")
+    assert bands.loc[bands["from_dbm"] >= -100, "area_m2"].sum() / 1e6 == pytest.approx(km2)
+    servers = gpd.read_file(out / "contours.gpkg", layer="best_server").set_index("sector")
+    for label, sector in statistics["sectors"].items():
+        assert servers.loc[label, "area_m2"] / 1e6 == pytest.approx(sector["km2"])
+    with zipfile.ZipFile(out / "radio_map.kmz") as archive:
+        assert "files/ss_sinr_db_legend.png" in archive.namelist()
+
+
+def test_the_load_is_told_and_changes_the_sinr_alone(tmp_path):
+    def made_with(name, **options):
+        config = Config("helsinki", site=SITES, bbox=BBOX, solver="free-space", formats=("tif",),
+                        resolution_m=20.0, out=tmp_path / name, **options)  # fmt: skip
+        return main(config)["planning"]
+
+    full = made_with("full")
+    half = made_with("half", load=0.5, scs_hz=15e3, servers_within_db=3.0, margin_db=1.0)
+    assert half["assumptions"] | {"load": 0.5, "scs_hz": 15e3, "servers_within_db": 3.0,
+                                  "margin_db": 1.0} == half["assumptions"]  # fmt: skip
+    medians = full["coverage"]["medians"], half["coverage"]["medians"]
+    assert medians[1]["ss_sinr_db"] > medians[0]["ss_sinr_db"]
+    # 51 blocks of 30 kHz or 106 of 15 kHz.
+    lower = medians[0]["ss_rsrp_dbm"] - medians[1]["ss_rsrp_dbm"]
+    assert lower == pytest.approx(10 * np.log10(106 / 51), abs=0.02)
+
+
+def test_a_bandwidth_that_nr_lacks_is_warned_of(tmp_path):
+    sites = tmp_path / "sites.csv"
+    sites.write_text(
+        "site,sector,lon,lat,height_m,azimuth_deg,downtilt_deg,power_dbm,frequency_hz,"
+        "bandwidth_hz,antenna\nA,1,24.947,60.1675,10,0,0,43,3.5e9,12e6,isotropic\n"
+    )
+    config = Config("helsinki", sites=sites, bbox=BBOX, solver="free-space", formats=("tif",),
+                    resolution_m=20.0, out=tmp_path / "a")  # fmt: skip
+    assert main(config)["warnings"] == [
+        "NR has no channel of 12 MHz at 30 kHz spacing in FR1: taken as 30 resource blocks, a "
+        "guard of 10%"
+    ]
 
 
 def test_the_other_files_open(made):

@@ -1,0 +1,1 @@
+"""Scenes as Blender files: written, edited by hand, read back, and rendered."""
