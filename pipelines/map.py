@@ -19,6 +19,7 @@ from pipelines.scene import (
     describe_file,
     describe_input,
     open_scene,
+    opened,
     parse_where,
     plain,
     require_memory,
@@ -37,7 +38,7 @@ from rfplatform.errors import InputError, MissingError
 from rfplatform.formats.staging import staged
 from rfplatform.frame import LOCAL_METRES, Frame
 from rfplatform.geodata.load import source_name, source_path
-from rfplatform.geodata.place import BuiltIn, SceneFile, Source, parse_area
+from rfplatform.geodata.place import BuiltIn, SceneFile, Source
 from rfplatform.geodata.sites import (
     DEFAULT_FREQUENCY_HZ,
     SiteRow,
@@ -97,6 +98,8 @@ class Config:
         A name of `rfplatform.catalog.SOLVERS`.
     frequency_hz : float
         Carrier of `site`, and of rows of a list that leave it open.
+    default_material : str, optional
+        For what has no radio material in a Blender file.
     terrain : Path, optional
         An elevation model for the ground, see `rfplatform.geodata.terrain.load_terrain`.
     terrain_resolution_m : float
@@ -128,6 +131,7 @@ class Config:
     origin: str | None = None
     solver: str = "raytraced"
     frequency_hz: float = DEFAULT_FREQUENCY_HZ
+    default_material: str | None = None
     terrain: Path | None = None
     terrain_resolution_m: float = DEFAULT_RESOLUTION_M
     resolution_m: float = 4.0
@@ -216,9 +220,19 @@ def main(
     MissingError
         The machine lacks something: the network, libLLVM.
     """
-    tell = report or (lambda _: None)
+    with opened(config.area, config.default_material) as (source, notes):
+        return _make(config, source, notes, progress, report or (lambda _: None))
+
+
+def _make(
+    config: Config,
+    source: Source,
+    notes: Sequence[str],
+    progress: Callable[[TraceProgress], None] | None,
+    tell: Report,
+) -> dict[str, Any]:
     clock = _Clock()
-    plan = _plan(config)
+    plan = _plan(config, source, notes)
     tell("Reading the buildings")
     scene, survey = open_scene(
         plan.source, plan.bbox, plan.frame, config.terrain, config.terrain_resolution_m
@@ -304,7 +318,7 @@ class _Clock:
         self._last = now
 
 
-def _plan(config: Config) -> _Plan:
+def _plan(config: Config, source: Source, notes: Sequence[str]) -> _Plan:
     _check_numbers(config)
     _check_formats(config.formats)
     solver = _solver(config)
@@ -315,7 +329,6 @@ def _plan(config: Config) -> _Plan:
         servers_within_db=config.servers_within_db,
         margin_db=config.margin_db,
     )
-    source = parse_area(config.area)
     bbox, frame = parse_where(source, config.bbox, config.origin)
     is_local = isinstance(source, SceneFile) and frame.crs is None
     formats, lost = _formats_of(config.formats, is_local=is_local)
@@ -339,7 +352,7 @@ def _plan(config: Config) -> _Plan:
             parse_site_option(text, number=number, frequency_hz=config.frequency_hz, local=is_local)
             for number, text in enumerate(config.site, start=1)
         )
-    warnings = [*lost, *_unused_options(config, solver, rows)]
+    warnings = [*notes, *lost, *_unused_options(config, solver, rows)]
     return _Plan(
         source, bbox, frame, formats, solver, rows, sites_path, out, assumptions, tuple(warnings)
     )

@@ -9,10 +9,12 @@ import math
 import os
 import platform
 import re
+import tempfile
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from rfplatform.formats.staging import require_free, staged
 from rfplatform.frame import LOCAL, LOCAL_METRES, Frame
 from rfplatform.geodata.load import load_scene, source_name, source_path
 from rfplatform.geodata.place import (
+    BlendFile,
     SceneFile,
     Source,
     parse_area,
@@ -122,6 +125,8 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     started = time.perf_counter()
     require_resolution(config.resolution_m)
     source = parse_area(config.area)
+    if isinstance(source, BlendFile):
+        raise InputError(f"{source.path}: is a scene already; `rfplatform map` takes it as it is")
     bbox, frame = parse_where(source, config.bbox, config.origin)
     out = config.out or Path("out") / f"{slug(source_name(source))}-scene"
     require_output(
@@ -187,6 +192,48 @@ def _write_blend(scene: Scene, path: Path, out: Path, partial: Path) -> float:
     return round(time.perf_counter() - started, 2)
 
 
+@contextmanager
+def opened(area: str, default_material: str | None = None) -> Iterator[tuple[Source, list[str]]]:
+    """What AREA is, and what to warn of; a Blender file lies exported meanwhile.
+
+    Parameters
+    ----------
+    area : str
+    default_material : str, optional
+        For what has no radio material in a Blender file.
+    """
+    source = parse_area(area)
+    if not isinstance(source, BlendFile):
+        if default_material is not None:
+            raise InputError("--default-material is for Blender files (.blend)")
+        yield source, []
+        return
+    from rfplatform.blender.read import read_blend
+
+    with tempfile.TemporaryDirectory(prefix="rfplatform-") as folder:
+        made = read_blend(source.path, folder, default_material)
+        notes = []
+        if made.num_defaulted:
+            notes.append(f"{made.num_defaulted} objects took the material {default_material}")
+        if made.num_hidden:
+            notes.append(f"{made.num_hidden} hidden objects of the Blender file are left out")
+        if not made.ground_ids:
+            notes.append('the Blender file has no collection "Terrain": its ground was guessed')
+        yield (
+            SceneFile(
+                made.xml,
+                source.name,
+                made.area_name,
+                made.attribution,
+                frame=None if made.frame.crs is None else made.frame,
+                ground_ids=made.ground_ids or None,
+                area=Area(made.area_name, *made.bounds_deg) if made.bounds_deg else None,
+                original=source.path,
+            ),
+            notes,
+        )
+
+
 def parse_where(
     source: Source, bbox: str | None, origin: str | None
 ) -> tuple[Area | LocalArea | None, Frame]:
@@ -204,6 +251,10 @@ def parse_where(
                 "this area lies on Earth already"
             )
         return (None if bbox is None else parse_bbox(bbox)), LOCAL
+    if source.frame is not None:
+        if origin is not None:
+            raise InputError(f"origin {origin!r}: {source.title} says itself where it lies")
+        return (None if bbox is None else parse_bbox(bbox)), source.frame
     if origin is None:
         return (None if bbox is None else parse_box_m(bbox)), LOCAL
     return (None if bbox is None else parse_bbox(bbox)), Frame.at(*parse_origin(origin))
@@ -242,9 +293,11 @@ def open_scene(
             name=source.title,
             attribution=source.attribution,
             frame=frame,
-            area=bbox,
+            ground_ids=source.ground_ids,
+            area=bbox or source.area,
         )
     assert not isinstance(bbox, LocalArea)
+    assert not isinstance(source, BlendFile)
     scene = load_scene(source, bbox)
     return on_terrain(scene, terrain, terrain_resolution_m), None
 

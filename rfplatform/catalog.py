@@ -55,8 +55,10 @@ SOLVERS: Mapping[str, SolverEntry] = MappingProxyType(
 )
 """Solvers by the names that ``--solver`` takes."""
 
+_ALL: tuple[Benchmark[Any], ...] = (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER)
+
 BENCHMARKS: Mapping[str, Benchmark[Any]] = MappingProxyType(
-    {benchmark.name: benchmark for benchmark in (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER)}
+    {benchmark.name: benchmark for benchmark in _ALL}
 )
 """What ``rfplatform bench`` runs."""
 

@@ -159,6 +159,14 @@ def map_command(
     origin: OriginOption = None,
     terrain: TerrainOption = None,
     terrain_resolution: TerrainResolutionOption = 30.0,
+    default_material: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of what has no radio material in a .blend file, such as concrete.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     solver: Annotated[
         str,
         typer.Option(
@@ -280,6 +288,7 @@ def map_command(
         site=tuple(site or ()),
         bbox=bbox,
         origin=origin,
+        default_material=default_material,
         terrain=terrain,
         terrain_resolution_m=terrain_resolution,
         solver=solver,

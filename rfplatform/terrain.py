@@ -146,8 +146,7 @@ def welded_at_ridges(
     ridge = np.degrees(fold) >= least_fold_deg
     half, twin = half[ridge], twin[ridge]
     # Corner c of all faces is the start of half-edge c; a twin starts where its half ends.
-    next_corner = np.arange(len(start)).reshape(-1, 3)
-    next_corner = np.roll(next_corner, -1, axis=1).ravel()
+    next_corner = np.roll(np.arange(len(start)).reshape(-1, 3), -1, axis=1).ravel()
     joined = np.concatenate([half, next_corner[half]]), np.concatenate([next_corner[twin], twin])
     graph = coo_matrix((np.ones(len(joined[0])), joined), shape=(len(start), len(start)))
     _, label = connected_components(graph, directed=False)

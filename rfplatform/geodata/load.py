@@ -15,6 +15,7 @@ from rfplatform.geodata.online import download_buildings
 from rfplatform.geodata.osm import read_osm_file
 from rfplatform.geodata.place import (
     FILE_KINDS,
+    BlendFile,
     BoxSource,
     BuiltIn,
     FileKind,
@@ -63,7 +64,9 @@ def source_path(source: Source) -> Path | None:
     """The file that a source is read from; None for what comes from the network."""
     if isinstance(source, BuiltIn):
         return source.path()
-    return source.path if isinstance(source, FileSource | SceneFile) else None
+    if isinstance(source, SceneFile):
+        return source.original or source.path
+    return source.path if isinstance(source, FileSource | BlendFile) else None
 
 
 def source_name(source: Source) -> str:
@@ -72,7 +75,7 @@ def source_name(source: Source) -> str:
         return source.name
     if isinstance(source, FileSource):
         return _stem(source.path)
-    if isinstance(source, SceneFile):
+    if isinstance(source, SceneFile | BlendFile):
         return source.name
     return source.area.name if isinstance(source, BoxSource) else source.text
 

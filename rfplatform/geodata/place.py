@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from rfplatform.errors import InputError, MissingError, unknown_name
+from rfplatform.frame import Frame
 from rfplatform.scene import Area, LocalArea
 
 FileKind = Literal["osm", "footprints"]
@@ -120,18 +121,46 @@ class SceneFile:
         For people.
     attribution : str
         Whose data it is, where that is known.
+    frame : Frame, optional
+        Where its (0, 0) lies, where it tells.
+    ground_ids : tuple of str, optional
+        The shapes that are the ground, where that is known.
+    area : Area, optional
+        What it was made for, where it tells.
+    original : Path, optional
+        The file that the XML was made of.
     """
 
     path: Path
     name: str
     title: str
     attribution: str = ""
+    frame: Frame | None = None
+    ground_ids: tuple[str, ...] | None = None
+    area: Area | None = None
+    original: Path | None = None
+
+
+@dataclass(frozen=True)
+class BlendFile:
+    """A Blender file, which becomes a `SceneFile` when Blender has exported it.
+
+    Attributes
+    ----------
+    path : Path
+        It exists.
+    name : str
+        Short, for files.
+    """
+
+    path: Path
+    name: str
 
 
 FootprintSource: TypeAlias = BuiltIn | FileSource | BoxSource | PlaceName
 """Where the buildings of an area come from, if as footprints."""
 
-Source: TypeAlias = FootprintSource | SceneFile
+Source: TypeAlias = FootprintSource | SceneFile | BlendFile
 """What an area is made from."""
 
 
@@ -142,7 +171,7 @@ def parse_area(text: str) -> Source:
     Sionna RT's example scenes; four numbers ``W,S,E,N``; a file, if one of that name exists or
     the text looks like a path (a separator, a leading ``~``, a suffix of `FILE_KINDS` or another
     short one); else a place name. A path to an ``.xml``, or to a folder that holds ``scene.xml``
-    or one other Mitsuba scene, is a scene made elsewhere.
+    or one other Mitsuba scene, is a scene made elsewhere; a ``.blend`` becomes one.
 
     Parameters
     ----------
@@ -392,19 +421,21 @@ def _is_scene(path: Path) -> bool:
         return re.search(rb"<scene[\s>]", file.read(65536)) is not None
 
 
-def _parse_file(text: str) -> FileSource | SceneFile:
+def _parse_file(text: str) -> FileSource | SceneFile | BlendFile:
     try:
         path = Path(text).expanduser()
         exists, is_folder = path.exists(), path.is_dir()
     except (OSError, RuntimeError) as error:
         # RuntimeError: "~someone" without a home.
         raise InputError(f"area {text!r}: can't be a file: {error}") from None
-    supported = f"{', '.join(FILE_KINDS)}; .xml for a Mitsuba scene"
+    supported = f"{', '.join(FILE_KINDS)}; .xml for a Mitsuba scene; .blend"
     if is_folder:
         return _scene_folder(path)
     if exists and path.suffix.lower() == ".xml":
         name = path.resolve().parent.name if path.name == "scene.xml" else path.stem
         return SceneFile(path, name, name)
+    if exists and path.suffix.lower() == ".blend":
+        return BlendFile(path, path.stem)
     kind = _file_kind(path)
     if not exists:
         hint = "" if kind else "; if it's a place name, write it without a slash or a suffix"

@@ -14,10 +14,9 @@ from shapely import affinity, box
 
 from rfplatform.errors import MissingError
 from rfplatform.formats.mitsuba import write_ply, write_scene
-from rfplatform.scene import GROUND_MARGIN_M
 from rfplatform.frame import Frame
 from rfplatform.mesh import Surface
-from rfplatform.scene import Area, Building, Scene
+from rfplatform.scene import GROUND_MARGIN_M, Area, Building, Scene
 
 FRAME = Frame("EPSG:32635", 385_520.0, 6_671_830.0)
 
