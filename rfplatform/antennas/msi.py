@@ -82,6 +82,7 @@ def read_msi(path: str | Path) -> CutPattern:
     if missing:
         raise source.fault(len(source.lines), f"the file ends without {' and '.join(missing)}")
     line, text = values["GAIN"]
+    polarization, remarks = _polarization(values)
     return CutPattern(
         _gain_dbi(source, line, text),
         cuts["HORIZONTAL"],
@@ -90,11 +91,12 @@ def read_msi(path: str | Path) -> CutPattern:
         make=values.get("MAKE", (0, ""))[1],
         frequency_mhz=_frequencies(source, *values.get("FREQUENCY", (0, ""))),
         electrical_tilt_deg=_tilt(source, values),
-        polarization=_polarization(values),
+        polarization=polarization,
         horizontal_width_deg=_optional(source, values, "H_WIDTH"),
         vertical_width_deg=_optional(source, values, "V_WIDTH"),
         front_to_back_db=_optional(source, values, "FRONT_TO_BACK"),
         comments=tuple(comments),
+        remarks=remarks,
     )
 
 
@@ -194,12 +196,16 @@ def _tilt(source: Source, values: dict[str, tuple[int, str]]) -> float | None:
     return None
 
 
-def _polarization(values: dict[str, tuple[int, str]]) -> str:
-    """One of those that can be traced; what is circular or dual is fed as vertical."""
+def _polarization(values: dict[str, tuple[int, str]]) -> tuple[str, tuple[str, ...]]:
+    """One of those that can be traced, and a remark where the file has another."""
     for key in ("POLARIZATION", "POLARISATION"):
         if key in values:
-            return _POLARIZATIONS.get(values[key][1].upper().replace(" ", ""), "V")
-    return "V"
+            text = values[key][1]
+            known = _POLARIZATIONS.get(text.upper().replace(" ", ""))
+            if known is None:
+                return "V", (f"polarization {shown(text)} is traced as vertical",)
+            return known, ()
+    return "V", ()
 
 
 def _optional(source: Source, values: dict[str, tuple[int, str]], key: str) -> float | None:

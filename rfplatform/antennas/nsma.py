@@ -95,6 +95,8 @@ def read_nsma(path: str | Path) -> CutPattern:
     elevation = _cut(source, vertical, reference)
     down = Cut(*_mirrored(elevation))
     down, remarks = _downwards(down, elevation, tilt)
+    if vertical.polarization not in _COPOLAR:
+        remarks = (*remarks, f"polarization {vertical.polarization!r} is traced as vertical")
     return CutPattern(
         gain,
         _cut(source, horizontal, reference),

@@ -331,3 +331,16 @@ def test_the_shipped_panel_is_the_computed_one():
 
     path = Path(__file__).parents[2] / "data" / "antennas" / "panel-65deg-18dbi.msi"
     assert read_msi(path) == example_panel()
+
+
+@pytest.mark.parametrize(("text", "remarked"), [("CIRCULAR", True), ("VERTICAL", False)])
+def test_a_polarization_that_cant_be_traced_is_remarked(tmp_path, text, remarked):
+    rows = "".join(f"{angle} 0\n" for angle in range(360))
+    path = tmp_path / "round.msi"
+    path.write_text(
+        f"NAME round\nFREQUENCY 2000\nGAIN 5 dBi\nPOLARIZATION {text}\n"
+        f"HORIZONTAL 360\n{rows}VERTICAL 360\n{rows}"
+    )
+    pattern = read_msi(path)
+    assert pattern.polarization == "V"
+    assert any("traced as vertical" in remark for remark in pattern.remarks) == remarked
