@@ -1,4 +1,4 @@
-"""The command line: `rfplatform map`, `scene`, `doctor` and `bench`.
+"""The command line: `rfplatform map`, `scene`, `render`, `antenna`, `doctor` and `bench`.
 
 Nothing heavy is imported until a command runs, so that help is quick. Results go to standard
 output; progress, warnings and errors to standard error.
