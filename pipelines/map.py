@@ -116,6 +116,8 @@ class Config:
         See `rfplatform.propagation.raytraced.RayTraced`.
     diffraction, diffuse_reflection, refraction, reconstruct : bool
         The same.
+    delay_points : int
+        The same.
     formats : tuple of str
         Of `FORMATS`; the scene and the record are always written.
     out : Path, optional
@@ -149,6 +151,7 @@ class Config:
     diffuse_reflection: bool = False
     refraction: bool = False
     reconstruct: bool = True
+    delay_points: int = 0
     formats: tuple[str, ...] = tuple(FORMATS)
     out: Path | None = None
     overwrite: bool = False
@@ -163,6 +166,7 @@ _SOLVER_OPTIONS = {
     "diffuse_reflection": "--scattering",
     "refraction": "--refraction",
     "reconstruct": "--no-filter",
+    "delay_points": "--delay-points",
 }
 """Options that only some solvers have: `Config`'s name, which is the solver's, and the flag."""
 

@@ -266,6 +266,14 @@ def map_command(
         bool,
         typer.Option("--no-filter", help="Keep the rays' raw estimate.", rich_help_panel=_HOW),
     ] = False,
+    delay_points: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Cells whose mean delay and delay spread are found exactly (slow).",
+            rich_help_panel=_HOW,
+        ),
+    ] = 0,
     formats: Annotated[
         str,
         typer.Option(
@@ -308,6 +316,7 @@ def map_command(
         diffuse_reflection=scattering,
         refraction=refraction,
         reconstruct=not no_filter,
+        delay_points=delay_points,
         formats=tuple(name.strip() for name in formats.split(",") if name.strip()),
         out=out,
         overwrite=overwrite,

@@ -51,6 +51,8 @@ MAX_SAMPLES_PER_LAUNCH = 40_000_000
 POINTS_PER_CALL = 100
 """Receivers that the exact path solver is given at once."""
 
+MAX_DELAY_POINTS = 100_000
+
 MAX_ERROR_DB = 20.0
 """The largest standard error that is stated: beyond, a level is as good as unknown."""
 
@@ -114,6 +116,10 @@ class RayTraced:
         First-order diffraction; scattering; paths through walls (into and out of buildings).
     reconstruct : bool
         Whether to pass the traced part through the reconstruction filter.
+    delay_points : int
+        Outdoor cells, drawn at random, at whose centres the exact path solver gives the mean delay
+        and the delay spread; the other cells have none. A radio map of Sionna's knows no delays,
+        and the path solver takes some tens of milliseconds a cell and sector.
     """
 
     max_depth: int = 8
@@ -124,8 +130,13 @@ class RayTraced:
     diffuse_reflection: bool = False
     refraction: bool = False
     reconstruct: bool = True
+    delay_points: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.delay_points <= MAX_DELAY_POINTS:
+            raise InputError(
+                f"delay points {self.delay_points}: must lie in 0..{MAX_DELAY_POINTS:,}"
+            )
         if not 0 <= self.max_depth <= 64:
             raise InputError(f"max depth {self.max_depth}: must lie in 0..64")
         if not MIN_RAYS_PER_SECTOR <= self.rays_per_sector <= MAX_RAYS_PER_SECTOR:
@@ -184,8 +195,20 @@ class Tracer:
 
     def point_gains(self, points_m: npt.NDArray[np.floating]) -> FloatArray:
         """Path gain (linear) by Sionna's exact path solver, [num_sectors, num_points]."""
+        return self._points(points_m)["gain"]
+
+    def point_delays(self, points_m: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
+        """Mean delay and RMS delay spread [s] by the exact path solver, [num_sectors, num_points].
+
+        Both are moments of the power delay profile (ITU-R P.1407-8, Eqs. 1 and 3), delays counted
+        from the antenna's emission; NaN without a path.
+        """
+        arrays = self._points(points_m)
+        return arrays["mean_delay_s"], arrays["delay_spread_s"]
+
+    def _points(self, points_m: npt.NDArray[np.floating]) -> Arrays:
         points = np.asarray(points_m, dtype=float).tolist()
-        return self.worker.ask("point_gains", points_m=points).arrays["gain"]
+        return self.worker.ask("point_gains", points_m=points).arrays
 
 
 class tracer:  # noqa: N801  (a context manager, used like a function)
@@ -375,6 +398,9 @@ def _solve(
     rays_per_s = spent / max(time.monotonic() - first_ray, 1e-9)
     total, error = now.total(smooth=config.reconstruct)
     noise_db = _noise_db(total, error, now.outdoor)
+    delays: tuple[FloatArray | None, FloatArray | None] = (None, None)
+    if config.delay_points and stopped_by != "interrupted":
+        delays = _delays(config, trace, scene, grid, now.outdoor)
     return RadioMap(
         grid,
         sectors,
@@ -384,6 +410,8 @@ def _solve(
         los=now.los,
         raw_path_gain_db=_in_db(now.raw(), now.lit) if config.reconstruct else None,
         ground_m=ground_raster(scene, grid) if scene.terrain is not None else None,
+        mean_delay_s=delays[0],
+        delay_spread_s=delays[1],
         attrs={
             "solver": "raytraced",
             **asdict(config),
@@ -396,6 +424,23 @@ def _solve(
             "rays_per_s": round(rays_per_s),
         },
     )
+
+
+def _delays(
+    config: RayTraced, trace: Tracer, scene: Scene, grid: Grid, outdoor: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
+    """Mean delay and delay spread at randomly drawn outdoor cells, NaN elsewhere."""
+    cells = np.flatnonzero(outdoor)
+    drawn = np.random.default_rng(config.seed).permutation(cells)[: config.delay_points]
+    row, column = np.divmod(np.sort(drawn), grid.num_x)
+    x, y = grid.x_m()[column], grid.y_m()[row]
+    points = np.stack([x, y, scene.ground_m(x, y) + grid.receiver_height_m], axis=1)
+    layers = []
+    for values in trace.point_delays(points):
+        layer = np.full((len(values), *grid.shape), np.nan, dtype=np.float32)
+        layer[:, row, column] = values
+        layers.append(layer)
+    return layers[0], layers[1]
 
 
 def _trace_rounds(
@@ -561,7 +606,7 @@ def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
         return {}, {"gain": _trace(session, group, rays, seed, interactions)}
 
     def point_gains(points_m: list[list[float]]) -> tuple[dict[str, Any], Arrays]:
-        return {}, {"gain": _point_gains(session, np.array(points_m))}
+        return {}, _point_paths(session, np.array(points_m))
 
     return {
         "open": open_scene,
@@ -930,12 +975,13 @@ def _free_space_gain(
     return np.asarray(db_to_linear(gain_dbi) * factor / (dx**2 + dy**2 + dz**2))
 
 
-def _point_gains(session: _Session, points_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Sum of the squared path coefficients at points, by the exact (image-method) path solver."""
+def _point_paths(session: _Session, points_m: npt.NDArray[np.float64]) -> Arrays:
+    """Power and delays of the paths to points, by the exact (image-method) path solver."""
     import sionna.rt as rt
 
     scene, config = session.scene, session.config
-    gain = np.zeros((len(session.sectors), len(points_m)))
+    shape = (len(session.sectors), len(points_m))
+    gain, mean, spread = np.zeros(shape), np.full(shape, np.nan), np.full(shape, np.nan)
     for group, members in enumerate(session.groups):
         session.active_group = None
         _activate(session, group)
@@ -966,12 +1012,28 @@ def _point_gains(session: _Session, points_m: npt.NDArray[np.float64]) -> npt.ND
             )
             real, imag = (np.array(part) for part in paths.a)
             # [receivers, antennas, transmitters, antennas, paths]
-            power = (real.astype(float) ** 2 + imag.astype(float) ** 2).sum(axis=(1, 3, 4))
-            gain[list(members), start : start + len(block)] = power.T
+            power = (real.astype(float) ** 2 + imag.astype(float) ** 2).sum(axis=(1, 3))
+            total, moments = _delay_moments(power, np.array(paths.tau, dtype=float))
+            here = list(members), slice(start, start + len(block))
+            gain[here] = total.T
+            mean[here], spread[here] = (moment.T for moment in moments)
             for i in range(len(block)):
                 scene.remove(f"point-{i}")
     session.active_group = None
-    return gain
+    return {"gain": gain, "mean_delay_s": mean, "delay_spread_s": spread}
+
+
+def _delay_moments(
+    power: npt.NDArray[np.float64], delay_s: npt.NDArray[np.float64]
+) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+    """Total power, mean delay and RMS spread over the last axis; NaN without power."""
+    total = power.sum(axis=-1)
+    share = np.divide(
+        power, total[..., None], out=np.full(power.shape, np.nan), where=total[..., None] > 0
+    )
+    mean = (share * delay_s).sum(axis=-1)
+    spread = np.sqrt((share * (delay_s - mean[..., None]) ** 2).sum(axis=-1))
+    return np.asarray(total), (np.asarray(mean), np.asarray(spread))
 
 
 def _survey_handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:

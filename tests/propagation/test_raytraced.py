@@ -208,3 +208,30 @@ def test_line_of_sight_on_hills_agrees_with_the_walk_of_the_closed_forms():
     walked = line_of_sight(scene, [sector], grid())
     assert 0.1 < made.los.mean() < 0.9
     assert (made.los == walked)[:, made.outdoor].mean() > 0.97
+
+
+def test_delays_are_those_of_the_direct_and_the_reflected_path():
+    sector = Sector("a", "1", 0.0, 0.0, 30.0)
+    field = grid(half_m=100.0, resolution_m=10.0)
+    x, y = np.meshgrid(field.x_m(), field.y_m())
+    direct_s, mirrored_s = (
+        np.sqrt(x**2 + y**2 + dz**2) / 299_792_458.0 for dz in (30.0 - 1.5, 30.0 + 1.5)
+    )
+    alone = RayTraced(max_depth=0, delay_points=40, **FAST).load()(plain(), [sector], field)
+    known = np.isfinite(alone.mean_delay_s[0])
+    assert known.sum() == 40
+    np.testing.assert_allclose(alone.mean_delay_s[0][known], direct_s[known], rtol=1e-4)
+    np.testing.assert_allclose(alone.delay_spread_s[0][known], 0.0, atol=1e-12)
+
+    config = RayTraced(max_depth=1, diffraction=False, delay_points=40, **FAST)
+    two = config.load()(plain(), [sector], field)
+    gap_s = (mirrored_s - direct_s)[known]
+    late = (two.mean_delay_s[0][known] - direct_s[known]) / gap_s
+    # Two paths with shares 1 - s and s: the mean lies s of the gap late, the spread is
+    # sqrt(s (1 - s)) of it; and the reflected share is Fresnel's.
+    assert ((late > 0.0) & (late < 0.5)).all()
+    np.testing.assert_allclose(
+        two.delay_spread_s[0][known] / gap_s, np.sqrt(late * (1.0 - late)), atol=0.02
+    )
+    share = 1.0 - free_space_gain(sector, field) / two_ray_gain(sector, field, "medium_dry_ground")
+    np.testing.assert_allclose(late, share[known], atol=0.03)
