@@ -119,7 +119,7 @@ class RayTraced:
     delay_points : int
         Outdoor cells, drawn at random, at whose centres the exact path solver gives the mean delay
         and the delay spread; the other cells have none. A radio map of Sionna's knows no delays,
-        and the path solver takes some tens of milliseconds a cell and sector.
+        and the path solver takes some tenths of a second a cell and sector.
     """
 
     max_depth: int = 8
