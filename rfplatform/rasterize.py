@@ -44,6 +44,11 @@ def ground_raster(scene: Scene, grid: Grid) -> npt.NDArray[np.float32]:
     return scene.ground_m(grid.x_m()[None, :], grid.y_m()[:, None]).astype(np.float32)
 
 
+def ground_layer(scene: Scene, grid: Grid) -> npt.NDArray[np.float32] | None:
+    """`ground_raster` as a map's layer; None where the ground is flat."""
+    return None if scene.terrain is None else ground_raster(scene, grid)
+
+
 def top_raster(scene: Scene, grid: Grid) -> npt.NDArray[np.float32]:
     """Highest building's z over every cell's centre, [num_y, num_x], float32; -inf: none."""
     if scene.solids is not None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +14,7 @@ import numpy.typing as npt
 from rfplatform.blender.materials import COLORS, radio_material
 from rfplatform.blender.process import ask_blender
 from rfplatform.errors import InputError, unknown_name
-from rfplatform.formats.mitsuba import write_ply
+from rfplatform.formats.mitsuba import scene_xml, write_ply
 from rfplatform.frame import LOCAL, LOCAL_METRES, Frame
 from rfplatform.radiomap import Sector
 
@@ -278,25 +276,7 @@ def _title(path: Path, properties: Mapping[str, Any]) -> str:
 def _write(shapes: Mapping[str, tuple[_Mesh, str]], folder: Path, title: str) -> None:
     meshes = folder / "meshes"
     meshes.mkdir(exist_ok=True)
-    comment = re.sub("-(?=-)", "- ", title)
-    lines = [
-        '<?xml version="1.0" encoding="utf-8"?>',
-        f"<!-- {comment} -->",
-        '<scene version="2.1.0">',
-    ]
-    for material in sorted({material for _, material in shapes.values()}):
-        lines += [
-            f'  <bsdf type="itu-radio-material" id={quoteattr("itu_" + material)}>',
-            f'    <string name="type" value={quoteattr(material)}/>',
-            "  </bsdf>",
-        ]
-    for name, ((vertices_m, faces), material) in shapes.items():
+    for name, ((vertices_m, faces), _) in shapes.items():
         write_ply(meshes / f"{name}.ply", vertices_m, faces)
-        lines += [
-            f'  <shape type="ply" id={quoteattr(name)}>',
-            f'    <string name="filename" value={quoteattr(f"meshes/{name}.ply")}/>',
-            '    <boolean name="face_normals" value="true"/>',
-            f'    <ref id={quoteattr("itu_" + material)} name="bsdf"/>',
-            "  </shape>",
-        ]
-    (folder / XML).write_text("\n".join([*lines, "</scene>", ""]), encoding="utf-8")
+    materials = {name: material for name, (_, material) in shapes.items()}
+    (folder / XML).write_text(scene_xml(materials, title), encoding="utf-8")

@@ -10,7 +10,7 @@ terrain are joined there only along ridges.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
@@ -49,7 +49,7 @@ def write_scene(scene: Scene, directory: Path) -> PrismMesh:
         write_ply(meshes / f"{name}.ply", vertices_m, faces)
     for file, shapes in (("scene.xml", parts), ("shells.xml", shells)):
         materials = {name: material for name, (_, _, material) in shapes.items()}
-        (directory / file).write_text(_xml(scene, materials), encoding="utf-8")
+        (directory / file).write_text(scene_xml(materials, _where(scene)), encoding="utf-8")
     return prisms
 
 
@@ -121,22 +121,37 @@ def write_ply(
         file.write(rows.tobytes())
 
 
-def _xml(scene: Scene, shapes: dict[str, str]) -> str:
+def _where(scene: Scene) -> str:
     frame = scene.frame
+    return (
+        f"{scene.area.name}: local east-north-up metres around\n"
+        f"     easting {frame.origin_easting_m:.1f}, northing {frame.origin_northing_m:.1f}\n"
+        f"     in {frame.crs}. {scene.attribution}"
+    )
+
+
+def scene_xml(materials: Mapping[str, str], comment: str) -> str:
+    """A Mitsuba scene of the shapes ``meshes/NAME.ply``, as Sionna loads it.
+
+    Parameters
+    ----------
+    materials : mapping of str to str
+        The radio material of each shape's name.
+    comment : str
+        What the file says of itself.
+    """
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
-        f"<!-- {_comment(scene.area.name)}: local east-north-up metres around",
-        f"     easting {frame.origin_easting_m:.1f}, northing {frame.origin_northing_m:.1f}",
-        f"     in {frame.crs}. {_comment(scene.attribution)} -->",
+        f"<!-- {_comment(comment)} -->",
         '<scene version="2.1.0">',
     ]
-    for material in sorted(set(shapes.values())):
+    for material in sorted(set(materials.values())):
         lines += [
             f'  <bsdf type="itu-radio-material" id={quoteattr("itu_" + material)}>',
             f'    <string name="type" value={quoteattr(material)}/>',
             "  </bsdf>",
         ]
-    for name, material in shapes.items():
+    for name, material in materials.items():
         lines += [
             f'  <shape type="ply" id={quoteattr(name)}>',
             f'    <string name="filename" value={quoteattr(f"meshes/{name}.ply")}/>',

@@ -20,7 +20,7 @@ from rfplatform.antennas import antenna, sector_gain_dbi
 from rfplatform.errors import InputError
 from rfplatform.propagation.visibility import line_of_sight
 from rfplatform.radiomap import BoolArray, Grid, RadioMap, RadioMapSolver, Sector
-from rfplatform.rasterize import ground_raster, outdoor_mask
+from rfplatform.rasterize import ground_layer, outdoor_mask
 from rfplatform.scene import Scene
 from rfplatform.units import FloatArray, wavelength_m
 
@@ -430,7 +430,7 @@ def _free_space_map(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> Radi
         None,
         outdoor,
         los,
-        ground_m=_ground(scene, grid),
+        ground_m=ground_layer(scene, grid),
         attrs=attrs,
     )
 
@@ -510,13 +510,9 @@ def _tr38901_map(model: _Model, scene: Scene, sectors: Sequence[Sector], grid: G
         None,
         outdoor,
         los,
-        ground_m=_ground(scene, grid),
+        ground_m=ground_layer(scene, grid),
         attrs=attrs,
     )
-
-
-def _ground(scene: Scene, grid: Grid) -> FloatArray | None:
-    return None if scene.terrain is None else ground_raster(scene, grid)
 
 
 def _gain_dbi(sector: Sector, dx: FloatArray, dy: FloatArray, dz: FloatArray) -> FloatArray:

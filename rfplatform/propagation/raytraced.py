@@ -389,7 +389,7 @@ def _solve(
     grid: Grid,
     progress: Callable[[TraceProgress], None] | None,
 ) -> RadioMap:
-    from rfplatform.rasterize import ground_raster
+    from rfplatform.rasterize import ground_layer
 
     started = time.monotonic()
     now = _nothing_traced(config, trace, scene, grid)
@@ -409,7 +409,7 @@ def _solve(
         outdoor=now.outdoor,
         los=now.los,
         raw_path_gain_db=_in_db(now.raw(), now.lit) if config.reconstruct else None,
-        ground_m=ground_raster(scene, grid) if scene.terrain is not None else None,
+        ground_m=ground_layer(scene, grid),
         mean_delay_s=delays[0],
         delay_spread_s=delays[1],
         attrs={
