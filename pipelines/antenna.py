@@ -21,7 +21,7 @@ from rfplatform.antennas import (
 from rfplatform.antennas.shape import remarks
 from rfplatform.errors import InputError
 from rfplatform.formats.polar import PolarCut, write_polar
-from rfplatform.formats.staging import require_free, staged
+from rfplatform.staging import require_free, staged
 
 OUT = Path("out") / "antennas"
 

@@ -35,7 +35,6 @@ from pipelines.scene import (
 from rfplatform.antennas import is_file, resolved_beside
 from rfplatform.catalog import ANTENNAS, SolverConfig, find_solver
 from rfplatform.errors import InputError, MissingError
-from rfplatform.formats.staging import staged
 from rfplatform.frame import LOCAL_METRES, Frame
 from rfplatform.geodata.load import source_name, source_path
 from rfplatform.geodata.place import BuiltIn, SceneFile, Source
@@ -55,6 +54,7 @@ from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.radiomap import Grid, RadioMap, Sector
 from rfplatform.scene import Area, LocalArea, Scene
 from rfplatform.shipped import shipped_folder
+from rfplatform.staging import staged
 from rfplatform.units import FloatArray, thermal_noise_dbm
 
 FORMATS: Mapping[str, str] = {
@@ -157,7 +157,24 @@ class Config:
     overwrite: bool = False
 
 
-_SOLVER_OPTIONS = {
+OPTIONS: Mapping[str, str] = {
+    "area": "AREA",
+    "sites": "--sites",
+    "site": "--site",
+    "bbox": "--bbox",
+    "origin": "--origin",
+    "solver": "--solver",
+    "frequency_hz": "--frequency",
+    "default_material": "--default-material",
+    "terrain": "--terrain",
+    "terrain_resolution_m": "--terrain-resolution",
+    "resolution_m": "--resolution",
+    "receiver_height_m": "--receiver-height",
+    "noise_figure_db": "--noise-figure",
+    "load": "--load",
+    "scs_hz": "--scs",
+    "servers_within_db": "--servers-within",
+    "margin_db": "--margin",
     "max_depth": "--max-depth",
     "rays_per_sector": "--rays",
     "target_noise_db": "--target-noise",
@@ -167,8 +184,24 @@ _SOLVER_OPTIONS = {
     "refraction": "--refraction",
     "reconstruct": "--no-filter",
     "delay_points": "--delay-points",
+    "formats": "--formats",
+    "out": "--out",
+    "overwrite": "--overwrite",
 }
-"""Options that only some solvers have: `Config`'s name, which is the solver's, and the flag."""
+"""What the fields of `Config` are called on the command line; ``--no-...`` turns one off."""
+
+_SOLVER_FIELDS = (
+    "max_depth",
+    "rays_per_sector",
+    "target_noise_db",
+    "seed",
+    "diffraction",
+    "diffuse_reflection",
+    "refraction",
+    "reconstruct",
+    "delay_points",
+)
+"""Those that only some solvers have, by the same name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,7 +440,7 @@ def _solver(config: Config) -> SolverConfig:
     """The solver with those of the options that it has."""
     kind = find_solver(config.solver).config
     values: dict[str, Any] = {
-        name: getattr(config, name) for name in _SOLVER_OPTIONS if name in _fields_of(kind)
+        name: getattr(config, name) for name in _SOLVER_FIELDS if name in _fields_of(kind)
     }
     if "rays_per_sector" in values:
         values["rays_per_sector"] = round(values["rays_per_sector"])
@@ -424,8 +457,8 @@ def _unused_options(config: Config, solver: SolverConfig, rows: Sequence[SiteRow
     defaults = {field.name: field.default for field in fields(Config)}
     has = _fields_of(solver)
     given = [
-        flag
-        for name, flag in _SOLVER_OPTIONS.items()
+        OPTIONS[name]
+        for name in _SOLVER_FIELDS
         if name not in has and getattr(config, name) != defaults[name]
     ]
     warnings = []

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rfplatform.benchmarks import helsinki
-from rfplatform.formats.staging import staged
 from rfplatform.propagation.raytraced import RayTraced, TraceProgress
+from rfplatform.staging import staged
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     """
     from rfplatform.blender.process import require_blender
     from rfplatform.blender.render import render_scene, require_size
-    from rfplatform.formats.staging import require_free
+    from rfplatform.staging import require_free
 
     tell = report or (lambda _: None)
     started = time.perf_counter()

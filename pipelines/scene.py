@@ -23,7 +23,6 @@ import numpy as np
 
 from rfplatform import __version__, libllvm
 from rfplatform.errors import InputError, MissingError
-from rfplatform.formats.staging import require_free, staged
 from rfplatform.frame import LOCAL, LOCAL_METRES, Frame
 from rfplatform.geodata.load import load_scene, source_name, source_path
 from rfplatform.geodata.place import (
@@ -39,6 +38,7 @@ from rfplatform.geodata.terrain import DEFAULT_RESOLUTION_M, on_terrain
 from rfplatform.propagation.survey import Survey, surveyed_scene
 from rfplatform.radiomap import Grid
 from rfplatform.scene import Area, LocalArea, Scene
+from rfplatform.staging import require_free, staged
 from rfplatform.terrain import Terrain
 
 Report = Callable[[str], None]

@@ -19,6 +19,10 @@ class MissingError(RfplatformError):
     """Something that the machine lacks (a library, the network). Exit code 4."""
 
 
+class NoSpaceError(MissingError):
+    """The disk that is written to is full."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that is none of those known: near misses, then all of them."""
     import difflib

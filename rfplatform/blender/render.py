@@ -16,8 +16,8 @@ from rfplatform import __version__
 from rfplatform.blender.process import ask_blender, require_blender
 from rfplatform.errors import InputError
 from rfplatform.formats.palette import Palette
-from rfplatform.formats.staging import require_free, staged
 from rfplatform.frame import Frame
+from rfplatform.staging import require_free, staged
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:

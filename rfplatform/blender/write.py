@@ -15,11 +15,11 @@ from rfplatform.blender.materials import COLORS
 from rfplatform.blender.process import ask_blender
 from rfplatform.errors import InputError
 from rfplatform.formats.mitsuba import ground_mesh
-from rfplatform.formats.staging import staged
 from rfplatform.mesh import PrismMesh, prism_mesh
 from rfplatform.propagation.worker import Arrays
 from rfplatform.radiomap import Sector
 from rfplatform.scene import Area, Scene
+from rfplatform.staging import staged
 
 
 def write_blend(

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from rfplatform.formats.geotiff import write_cog
-from rfplatform.formats.staging import staged
 from rfplatform.rasterize import ground_raster, height_raster
+from rfplatform.staging import staged
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rfplatform.formats.staging import staged
 from rfplatform.planning.layers import PlanningLayers
 from rfplatform.radiomap import Grid, RadioMap
+from rfplatform.staging import staged
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform import __version__
-from rfplatform.formats.staging import staged
 from rfplatform.frame import LOCAL_METRES
 from rfplatform.planning.layers import Layer, PlanningLayers
 from rfplatform.radiomap import Grid, RadioMap
+from rfplatform.staging import staged
 from rfplatform.units import FloatArray
 
 BLOCK_CELLS = 256

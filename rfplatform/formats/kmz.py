@@ -18,7 +18,7 @@ from rfplatform import __version__
 from rfplatform.formats.classes import MOST_LISTED, Classes
 from rfplatform.formats.palette import Palette, masked_dbm, shown_rss_dbm
 from rfplatform.formats.picture import OMNIDIRECTIONAL
-from rfplatform.formats.staging import staged
+from rfplatform.staging import staged
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 
 from rfplatform import __version__
 from rfplatform.formats.palette import Palette, shown_rss_dbm
-from rfplatform.formats.staging import staged
 from rfplatform.frame import LOCAL_METRES
+from rfplatform.staging import staged
 from rfplatform.units import FloatArray, thermal_noise_dbm
 
 if TYPE_CHECKING:

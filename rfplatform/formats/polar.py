@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rfplatform import __version__
-from rfplatform.formats.staging import staged
+from rfplatform.staging import staged
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.errors import InputError
-from rfplatform.formats.staging import staged
 from rfplatform.frame import Frame
 from rfplatform.planning.layers import PlanningLayers
 from rfplatform.planning.quality import ss_rsrp_dbm
 from rfplatform.radiomap import Grid, RadioMap, Sector, flag_word
+from rfplatform.staging import staged
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:

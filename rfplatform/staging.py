@@ -78,7 +78,7 @@ def staged(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Pa
         require_free(place, overwrite=overwrite)
         _move(partial, place)
         placed = True
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     finally:
         if not placed:
             _remove(partial)
@@ -117,10 +117,11 @@ def _sync(path: Path) -> None:
         for name in names:
             with Path(folder, name).open("rb+") as file:
                 os.fsync(file.fileno())
-        _sync_folder(Path(folder))
+        sync_folder(Path(folder))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk: a file that was moved into it survives a power cut."""
     if os.name != "posix":
         return  # Windows can't open a folder to sync it.
     handle = os.open(folder, os.O_RDONLY)

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from rfplatform.errors import InputError
-from rfplatform.formats import staging
-from rfplatform.formats.staging import staged
+from rfplatform import staging
+from rfplatform.staging import staged
 
 
 def names(folder: Path) -> set[str]:

@@ -1,0 +1,371 @@
+"""Files by their hash and artifacts by their name, in a folder or at any URL that fsspec knows.
+
+    files/ab/<sha256>/<file name>      contents, which never change
+    artifacts/<name>/<version>.json    what makes an artifact exist: written last, and once
+    partial/                           what is being written (folders alone)
+
+A file appears whole or not at all, and an artifact only after its files, so that whatever ends a
+writer leaves at most files that nobody names.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from rfplatform.errors import InputError, MissingError, NoSpaceError
+from rfplatform.registry.artifact import Artifact, File, parse_ref
+from rfplatform.staging import sync_folder
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+FILES, ARTIFACTS, PARTIAL = "files", "artifacts", "partial"
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder, or a URL such as ``s3://bucket/prefix``; nothing is made before it is written to.
+
+    Attributes
+    ----------
+    url : str
+        A path is made absolute; ``file:`` is taken off.
+    """
+
+    url: str
+
+    def __post_init__(self) -> None:
+        text = self.url.strip()
+        if not text:
+            raise InputError("a store needs a folder or a URL")
+        text = text.removeprefix("file://").removeprefix("file:")
+        if "://" not in text:
+            text = os.path.realpath(Path(text).expanduser())
+        object.__setattr__(self, "url", text.rstrip("/") or "/")
+
+    @property
+    def folder(self) -> Path | None:
+        """The store's folder; None where it lies elsewhere."""
+        return None if "://" in self.url else Path(self.url)
+
+    @cached_property
+    def _fs(self) -> AbstractFileSystem:
+        from fsspec.core import url_to_fs
+
+        try:
+            return url_to_fs(self.url)[0]
+        except ImportError as error:
+            scheme = self.url.split("://", 1)[0]
+            raise MissingError(f"{self.url}: {error}; pip install rfplatform[{scheme}]") from error
+        except ValueError as error:
+            raise InputError(f"{self.url}: {error}") from error
+
+    def place_of(self, file: File) -> str:
+        """Path or URL that a file has in this store."""
+        return f"{self.url}/{FILES}/{file.sha256[:2]}/{file.sha256}/{file.name}"
+
+    def _place_of_artifact(self, name: str, version: str) -> str:
+        return f"{self.url}/{ARTIFACTS}/{name}/{version}.json"
+
+    # Files
+
+    def has_file(self, file: File) -> bool:
+        """Whether a file is there, by its name and size."""
+        if self.folder is not None:
+            with suppress(OSError):
+                return Path(self.place_of(file)).stat().st_size == file.size_bytes
+            return False
+        with self._told(), suppress(FileNotFoundError):
+            return bool(self._fs.info(self.place_of(file))["size"] == file.size_bytes)
+        return False
+
+    def put_file(self, local: Path, file: File | None = None) -> File:
+        """Copy a file in, unless it is there.
+
+        Parameters
+        ----------
+        local : Path
+        file : File, optional
+            What it is said to be; found out where not given. Contents that differ are refused.
+        """
+        known = file or File.of(local)
+        if self.has_file(known):
+            return known
+        if self.folder is None:
+            with self._told():
+                # Objects appear whole.
+                self._fs.put_file(str(local), self.place_of(known))
+            return known
+        with local.open("rb") as source:
+            self._receive(source, known)
+        return known
+
+    def _receive(self, source: Any, file: File) -> None:  # noqa: ANN401  (any binary stream)
+        """Write a stream's contents into the folder, if they are the file's."""
+        assert self.folder is not None
+        digest = hashlib.sha256()
+        with _appearing(self.folder, Path(self.place_of(file))) as partial:
+            with partial.open("wb") as target:
+                while block := source.read(CHUNK_BYTES):
+                    digest.update(block)
+                    target.write(block)
+                target.flush()
+                os.fsync(target.fileno())
+            if digest.hexdigest() != file.sha256:
+                raise InputError(
+                    f"{file.path}: its contents are not what its SHA-256 says "
+                    f"({digest.hexdigest()[:12]}, not {file.sha256[:12]})"
+                )
+
+    def open_file(self, file: File) -> Any:  # noqa: ANN401  (fsspec's own file types)
+        """Open a file for reading bytes.
+
+        Raises
+        ------
+        MissingError
+            If it is not there.
+        """
+        try:
+            with self._told():
+                return self._fs.open(self.place_of(file), "rb")
+        except FileNotFoundError:
+            raise MissingError(f"{self.place_of(file)}: is not there") from None
+
+    # Artifacts
+
+    def put_artifact(self, artifact: Artifact) -> Artifact:
+        """Make an artifact exist, once: its files must be there.
+
+        Returns the artifact that exists from now on: that of an earlier or a faster writer of the
+        same thing, where there is one.
+
+        Raises
+        ------
+        InputError
+            If another one of that name and version exists.
+        """
+        body = json.dumps(artifact.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        if self._create(self._place_of_artifact(artifact.name, artifact.version), body.encode()):
+            return artifact
+        there = self.artifact(artifact.ref)
+        if there.digest() != artifact.digest():
+            raise InputError(
+                f"{artifact.ref} exists already at {self.url}, and is something else: "
+                "choose another version"
+            )
+        return there
+
+    def _create(self, place: str, body: bytes) -> bool:
+        """Write an object that is not there yet; False where it is."""
+        if self.folder is None:
+            try:
+                with self._told():
+                    if self._fs.exists(place):
+                        return False
+                    # Without a file system that can, the window is that of one request.
+                    try:
+                        self._fs.pipe_file(place, body, mode="create")
+                    except (TypeError, NotImplementedError, ValueError):
+                        self._fs.pipe_file(place, body)
+            except FileExistsError:
+                return False
+            return True
+        target = Path(place)
+        if target.exists():
+            return False
+        try:
+            with (
+                _appearing(self.folder, target, exclusive=True) as partial,
+                partial.open("wb") as file,
+            ):
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            return False
+        return True
+
+    def artifact(self, ref: str) -> Artifact:
+        """Read an artifact.
+
+        Raises
+        ------
+        MissingError
+            If there is none of that name and version.
+        InputError
+            If its record can't be read.
+        """
+        name, version = parse_ref(ref)
+        if version is None:
+            raise InputError(f"{ref}: a version is needed, as in {name}@VERSION")
+        place = self._place_of_artifact(name, version)
+        try:
+            with self._told():
+                body = self._fs.cat_file(place)
+        except FileNotFoundError:
+            raise MissingError(f"{ref} is not at {self.url}") from None
+        try:
+            return Artifact.from_dict(json.loads(body))
+        except ValueError as error:
+            raise InputError(f"{place}: is damaged ({error})") from error
+
+    def has_artifact(self, ref: str) -> bool:
+        """Whether an artifact exists."""
+        name, version = parse_ref(ref)
+        assert version is not None
+        place = self._place_of_artifact(name, version)
+        with self._told():
+            return bool(self._fs.exists(place))
+
+    def versions(self, name: str) -> set[str]:
+        """Versions that exist of a name, in one listing."""
+        return {
+            PurePosixPath(place).name.removesuffix(".json")
+            for place in self._listed(f"{self.url}/{ARTIFACTS}/{name}")
+            if place.endswith(".json")
+        }
+
+    def refs(self) -> Iterator[str]:
+        """Full names of all artifacts."""
+        root = self._fs._strip_protocol(f"{self.url}/{ARTIFACTS}")
+        with self._told():
+            found = self._fs.find(root)
+        for place in sorted(found):
+            if place.endswith(".json"):
+                inside = PurePosixPath(place).relative_to(root)
+                yield f"{inside.parent}@{inside.name.removesuffix('.json')}"
+
+    # What is there that nobody names
+
+    def stored_files(self) -> dict[str, int]:
+        """Sizes of all files by their places in this store (``files/...``)."""
+        return self._sizes(FILES)
+
+    def partial_files(self) -> dict[str, int]:
+        """Sizes of what interrupted writers left, by place; of other writers at work, too."""
+        return self._sizes(PARTIAL)
+
+    def remove(self, place: str) -> None:
+        """Remove what `stored_files` or `partial_files` told of; its emptied folders, too."""
+        with self._told(), suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self.url}/{place}")
+        if self.folder is not None:
+            with suppress(OSError):
+                folder = (self.folder / place).parent
+                while folder != self.folder:
+                    folder.rmdir()
+                    folder = folder.parent
+
+    def remove_artifact(self, ref: str) -> None:
+        """Make an artifact exist no more; its files stay."""
+        name, version = parse_ref(ref)
+        assert version is not None
+        with self._told(), suppress(FileNotFoundError):
+            self._fs.rm_file(self._place_of_artifact(name, version))
+
+    def age_s(self, place: str) -> float:
+        """Seconds since a place was last written."""
+        import time
+
+        if self.folder is not None:
+            return time.time() - (self.folder / place).stat().st_mtime
+        written = self._fs.modified(f"{self.url}/{place}").timestamp()
+        return time.time() - float(written)
+
+    def _sizes(self, part: str) -> dict[str, int]:
+        root = self._fs._strip_protocol(self.url)
+        with self._told():
+            found = self._fs.find(f"{self.url}/{part}", detail=True)
+        return {
+            str(PurePosixPath(place).relative_to(root)): int(info["size"])
+            for place, info in found.items()
+        }
+
+    def _listed(self, place: str) -> list[str]:
+        with self._told(), suppress(FileNotFoundError):
+            return [str(entry) for entry in self._fs.ls(place, detail=False)]
+        return []
+
+    def _told(self) -> _told:
+        return _told(self.url)
+
+
+class _told:  # noqa: N801  (a context manager, used like a function)
+    """Tell in one line what a file system can't do; what is not there stays the caller's."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if isinstance(error, FileNotFoundError | FileExistsError | MissingError | InputError):
+            return
+        if isinstance(error, OSError):
+            raise _unwritable(self._url, error) from error
+
+
+class _appearing:  # noqa: N801
+    """A file of a folder that is written aside and moved into place, whole and synced."""
+
+    def __init__(self, folder: Path, target: Path, *, exclusive: bool = False) -> None:
+        self._target, self._exclusive = target, exclusive
+        self._aside = folder / PARTIAL / f"{secrets.token_hex(8)}-{target.name}"
+
+    def __enter__(self) -> Path:
+        try:
+            self._aside.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self._aside.parent, error) from error
+        return self._aside
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        try:
+            if kind is None:
+                self._place()
+        except FileExistsError:
+            raise
+        except OSError as failed:
+            raise _unwritable(self._target, failed) from failed
+        finally:
+            self._aside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(self._target, error) from error
+
+    def _place(self) -> None:
+        made = [p for p in self._target.parents if not p.exists()]
+        for attempt in range(3):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if self._exclusive:
+                    os.link(self._aside, self._target)
+                else:
+                    self._aside.replace(self._target)
+                break
+            except FileNotFoundError:  # another process removed the folder, as it was empty
+                if attempt == 2:
+                    raise
+        for folder in {self._target.parent, *(p.parent for p in made)}:
+            sync_folder(folder)
+
+
+def _unwritable(place: object, error: OSError) -> MissingError:
+    text = f"{place}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceError(f"{text}: free some and run the same again; nothing finished is lost")
+    return MissingError(text)
