@@ -205,8 +205,22 @@ _SOLVER_FIELDS = (
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """What was asked for, checked as far as it can be without reading the area."""
+class Plan:
+    """What was asked for, checked as far as it can be without reading the area.
+
+    Attributes
+    ----------
+    source, bbox, frame : Source, Area or LocalArea or None, Frame
+        What to read, which part of it, and the frame of a scene made elsewhere.
+    formats : tuple of str
+        Those that can be written.
+    solver : SolverConfig
+    rows : tuple of SiteRow
+    sites_path : Path, optional
+        Where the rows are from; None where they were given one by one.
+    assumptions : Assumptions
+    warnings : tuple of str
+    """
 
     source: Source
     bbox: Area | LocalArea | None
@@ -215,7 +229,6 @@ class _Plan:
     solver: SolverConfig
     rows: tuple[SiteRow, ...]
     sites_path: Path | None
-    out: Path
     assumptions: Assumptions
     warnings: tuple[str, ...]
 
@@ -268,8 +281,15 @@ def _make(
     progress: Callable[[TraceProgress], None] | None,
     tell: Report,
 ) -> dict[str, Any]:
-    clock = _Clock()
-    plan = _plan(config, source, notes)
+    clock = Clock()
+    plan = checked(config, source, notes)
+    out = config.out or Path("out") / slug(source_name(source))
+    require_output(
+        out,
+        overwrite=config.overwrite,
+        own={RECORD, "scene", *FORMATS.values()},
+        inputs=[source_path(source), plan.sites_path, config.terrain],
+    )
     tell("Reading the buildings")
     scene, survey = open_scene(
         plan.source, plan.bbox, plan.frame, config.terrain, config.terrain_resolution_m
@@ -281,68 +301,80 @@ def _make(
         config.resolution_m,
         config.receiver_height_m,
     )
-    # Refused before the long work.
-    numerologies(sectors, config.scs_hz)
-    is_traced = config.solver == "raytraced"
-    per_sector = BYTES_PER_TRACED_SECTOR_CELL if is_traced else BYTES_PER_SECTOR_CELL
-    require_memory(grid, BYTES_PER_CELL + per_sector * len(sectors))
+    require_feasible(config, sectors, grid)
     clock.lap("scene")
 
     tell(f"Solving {_count(len(sectors), 'sector')}")
-    radio_map = plan.solver.load(progress)(scene, sectors, grid)
-    radio_map = replace(
-        radio_map,
-        attrs={
-            **plain(dict(radio_map.attrs)),
-            "title": scene.area.name,
-            "attribution": scene.attribution,
-        },
-    )
+    radio_map = titled(plan.solver.load(progress)(scene, sectors, grid), scene)
     clock.lap("solver")
 
     tell("Writing the outputs")
     planning = planning_layers(radio_map, plan.assumptions)
-    with staged(plan.out, config.overwrite) as partial:
+    with staged(out, config.overwrite) as partial:
         partial.mkdir()
-        _write_map(radio_map, planning, scene, replace(config, formats=plan.formats), partial)
+        write_map(radio_map, planning, scene, plan.formats, partial)
         (partial / "scene").mkdir()
         write_scene_files(scene, grid, partial / "scene")
         clock.lap("outputs")
+        map_ = describe_map(config, plan.rows, radio_map, planning)
         record = {
             **describe(scene, survey),
-            "grid": _describe_grid(grid),
-            "sectors": [
-                _describe_sector(row, sector)
-                for row, sector in zip(plan.rows, sectors, strict=True)
-            ],
-            "solver": {k: v for k, v in radio_map.attrs.items() if k not in _TITLES},
-            "coverage": coverage(radio_map, config.noise_figure_db),
-            "planning": describe_planning(radio_map, planning),
-            "warnings": [
-                *plan.warnings,
-                *scene_warnings(scene, survey),
-                *_map_warnings(config, radio_map),
-                *planning.notes,
-            ],
+            **map_,
+            "warnings": [*plan.warnings, *scene_warnings(scene, survey), *map_["warnings"]],
             "stages_s": clock.laps,
             "options": plain(asdict(config)),
             "versions": versions(),
             "inputs": {
                 "area": describe_input(plan.source),
-                "sites": _describe_sites(plan),
+                "sites": describe_file(plan.sites_path),
                 "antennas": _describe_antennas(sectors),
                 "terrain": describe_file(config.terrain),
             },
             "outputs": sorted([*(p.name for p in partial.iterdir()), RECORD]),
         }
         write_json(record, partial / RECORD)
-    return {**record, "out": str(plan.out)}
+    return {**record, "out": str(out)}
+
+
+def require_feasible(config: Config, sectors: Sequence[Sector], grid: Grid) -> None:
+    """Refuse, before the long work, what its end would refuse, or what memory can't hold."""
+    numerologies(sectors, config.scs_hz)
+    is_traced = config.solver == "raytraced"
+    per_sector = BYTES_PER_TRACED_SECTOR_CELL if is_traced else BYTES_PER_SECTOR_CELL
+    require_memory(grid, BYTES_PER_CELL + per_sector * len(sectors))
+
+
+def titled(radio_map: RadioMap, scene: Scene) -> RadioMap:
+    """The map with its area's name and whose data it is made from."""
+    attrs = {
+        **plain(dict(radio_map.attrs)),
+        "title": scene.area.name,
+        "attribution": scene.attribution,
+    }
+    return replace(radio_map, attrs=attrs)
+
+
+def describe_map(
+    config: Config, rows: Sequence[SiteRow], radio_map: RadioMap, planning: PlanningLayers
+) -> dict[str, Any]:
+    """Grid, sectors, solver, coverage, planning and warnings of a map, as plain JSON values."""
+    return {
+        "grid": _describe_grid(radio_map.grid),
+        "sectors": [
+            _describe_sector(row, sector)
+            for row, sector in zip(rows, radio_map.sectors, strict=True)
+        ],
+        "solver": {k: v for k, v in radio_map.attrs.items() if k not in _TITLES},
+        "coverage": coverage(radio_map, config.noise_figure_db),
+        "planning": describe_planning(radio_map, planning),
+        "warnings": [*_map_warnings(config, radio_map), *planning.notes],
+    }
 
 
 _TITLES = ("title", "attribution")
 
 
-class _Clock:
+class Clock:
     """Seconds of each stage."""
 
     def __init__(self) -> None:
@@ -355,7 +387,23 @@ class _Clock:
         self._last = now
 
 
-def _plan(config: Config, source: Source, notes: Sequence[str]) -> _Plan:
+def checked(config: Config, source: Source, notes: Sequence[str] = ()) -> Plan:
+    """Check every option that can be checked without reading the area.
+
+    Parameters
+    ----------
+    config : Config
+        Its `out` is not looked at.
+    source : Source
+        What `config.area` is.
+    notes : sequence of str
+        Warnings to begin with.
+
+    Raises
+    ------
+    InputError
+        The first fault that is found.
+    """
     _check_numbers(config)
     _check_formats(config.formats)
     solver = _solver(config)
@@ -370,13 +418,6 @@ def _plan(config: Config, source: Source, notes: Sequence[str]) -> _Plan:
     is_local = isinstance(source, SceneFile) and frame.crs is None
     formats, lost = _formats_of(config.formats, is_local=is_local)
     sites_path = _sites_path(config, source)
-    out = config.out or Path("out") / slug(source_name(source))
-    require_output(
-        out,
-        overwrite=config.overwrite,
-        own={RECORD, "scene", *FORMATS.values()},
-        inputs=[source_path(source), sites_path, config.terrain],
-    )
     if sites_path is not None:
         rows = read_sites(
             sites_path,
@@ -390,8 +431,8 @@ def _plan(config: Config, source: Source, notes: Sequence[str]) -> _Plan:
             for number, text in enumerate(config.site, start=1)
         )
     warnings = [*notes, *lost, *_unused_options(config, solver, rows)]
-    return _Plan(
-        source, bbox, frame, formats, solver, rows, sites_path, out, assumptions, tuple(warnings)
+    return Plan(
+        source, bbox, frame, formats, solver, rows, sites_path, assumptions, tuple(warnings)
     )
 
 
@@ -507,19 +548,42 @@ def example_sites(name: str) -> Path:
     )
 
 
-def _write_map(
-    radio_map: RadioMap, planning: PlanningLayers, scene: Scene, config: Config, directory: Path
+def write_map(
+    radio_map: RadioMap,
+    planning: PlanningLayers,
+    scene: Scene,
+    formats: Sequence[str],
+    directory: Path,
+    *,
+    zipped: bool = False,
 ) -> None:
+    """Write a map into an existing directory.
+
+    Parameters
+    ----------
+    radio_map : RadioMap
+    planning : PlanningLayers
+        Of it.
+    scene : Scene
+        What the picture is drawn over.
+    formats : sequence of str
+        Of `FORMATS`.
+    directory : Path
+    zipped : bool
+        Whether the Zarr store is to be one file (``radio_map.zarr.zip``).
+    """
     from rfplatform.formats.contours import write_contours
     from rfplatform.formats.geotiff import write_geotiff
     from rfplatform.formats.kmz import write_kmz
     from rfplatform.formats.picture import write_png
     from rfplatform.formats.zarr import write_zarr
 
-    for name in dict.fromkeys(config.formats):
+    noise_figure_db = planning.assumptions.noise_figure_db
+    for name in dict.fromkeys(formats):
         path = directory / FORMATS[name]
         if name == "zarr":
-            write_zarr(radio_map, path, planning=planning, noise_figure_db=config.noise_figure_db)
+            store = path.with_name(f"{path.name}.zip") if zipped else path
+            write_zarr(radio_map, store, planning=planning, noise_figure_db=noise_figure_db)
         elif name == "tif":
             write_geotiff(radio_map, path, planning=planning)
         elif name == "kmz":
@@ -527,7 +591,7 @@ def _write_map(
         elif name == "gpkg":
             write_contours(radio_map, planning, path)
         else:
-            write_png(radio_map, scene, path, noise_figure_db=config.noise_figure_db)
+            write_png(radio_map, scene, path, noise_figure_db=noise_figure_db)
 
 
 def coverage(radio_map: RadioMap, noise_figure_db: float = 7.0) -> dict[str, Any]:
@@ -650,11 +714,6 @@ def _describe_sector(row: SiteRow, sector: Sector) -> dict[str, Any]:
         "bandwidth_hz": sector.bandwidth_hz,
         "antenna": sector.antenna,
     }
-
-
-def _describe_sites(plan: _Plan) -> dict[str, str] | None:
-    path = plan.sites_path
-    return None if path is None else {"path": str(path), "sha256": sha256(path)}
 
 
 def _describe_antennas(sectors: Sequence[Sector]) -> list[dict[str, str]]:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rfplatform.errors import InputError
 from rfplatform import staging
+from rfplatform.errors import InputError
 from rfplatform.staging import staged
 
 
