@@ -387,7 +387,30 @@ class Clock:
         self._last = now
 
 
-def checked(config: Config, source: Source, notes: Sequence[str] = ()) -> Plan:
+def read_rows(path: Path, frequency_hz: float) -> tuple[SiteRow, ...]:
+    """Read a site list whose antennas are those of the catalog or files beside it.
+
+    Parameters
+    ----------
+    path : Path
+    frequency_hz : float
+        Carrier of rows that leave it open.
+    """
+    return read_sites(
+        path,
+        frequency_hz=frequency_hz,
+        known_antennas=ANTENNAS,
+        resolve_antenna=partial(resolved_beside, folder=path.parent),
+    )
+
+
+def checked(
+    config: Config,
+    source: Source,
+    notes: Sequence[str] = (),
+    *,
+    read: Callable[[Path, float], tuple[SiteRow, ...]] = read_rows,
+) -> Plan:
     """Check every option that can be checked without reading the area.
 
     Parameters
@@ -398,6 +421,8 @@ def checked(config: Config, source: Source, notes: Sequence[str] = ()) -> Plan:
         What `config.area` is.
     notes : sequence of str
         Warnings to begin with.
+    read : callable
+        Reads a site list: `read_rows`, or one that remembers what it has read.
 
     Raises
     ------
@@ -419,12 +444,7 @@ def checked(config: Config, source: Source, notes: Sequence[str] = ()) -> Plan:
     formats, lost = _formats_of(config.formats, is_local=is_local)
     sites_path = _sites_path(config, source)
     if sites_path is not None:
-        rows = read_sites(
-            sites_path,
-            frequency_hz=config.frequency_hz,
-            known_antennas=ANTENNAS,
-            resolve_antenna=partial(resolved_beside, folder=sites_path.parent),
-        )
+        rows = read(sites_path, config.frequency_hz)
     else:
         rows = tuple(
             parse_site_option(text, number=number, frequency_hz=config.frequency_hz, local=is_local)

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def write_buildings_parquet(
-    scene: Scene, path: str | os.PathLike[str], *, overwrite: bool = False
+    scene: Scene,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    covering: bool = False,
+    row_group_size: int | None = None,
 ) -> None:
     """Write footprints with heights, their provenance and materials as GeoParquet.
 
@@ -29,6 +34,10 @@ def write_buildings_parquet(
         The file; it appears when it is whole.
     overwrite : bool
         Replace an existing file.
+    covering : bool
+        Whether to write the boxes of the footprints, by which a part can be read back.
+    row_group_size : int, optional
+        Buildings of a row group, the least that is read of such a file.
 
     Raises
     ------
@@ -38,9 +47,10 @@ def write_buildings_parquet(
     Notes
     -----
     Geometry is in the scene's projected CRS. Columns: ``osm_id``, ``height_m`` (top above
-    ground), ``base_m`` (bottom above ground), ``height_source``, ``material`` and ``ground_m``
-    (z of the lowest ground under it, which the heights count from; 0 on flat ground). The table's
-    attributes carry the attribution.
+    ground), ``base_m`` (bottom above ground), ``height_source``, ``material``, ``ground_m`` (z of
+    the lowest ground under it, which the heights count from; 0 on flat ground) and ``outline_id``
+    (what it is a part of; empty for a building of its own). The table's attributes carry the
+    attribution.
     """
     import geopandas as gpd
     import pandas as pd
@@ -55,6 +65,7 @@ def write_buildings_parquet(
             "height_source": pd.Series([b.height_source for b in buildings], dtype="str"),
             "material": pd.Series([b.material for b in buildings], dtype="str"),
             "ground_m": pd.Series([b.ground_m for b in buildings], dtype="float64"),
+            "outline_id": pd.Series([b.outline_id for b in buildings], dtype="str"),
         },
         geometry=[
             translate(b.footprint, frame.origin_easting_m, frame.origin_northing_m)
@@ -64,7 +75,13 @@ def write_buildings_parquet(
     )
     table.attrs["attribution"] = scene.attribution
     with staged(path, overwrite) as partial:
-        table.to_parquet(partial, index=False, compression="zstd")
+        table.to_parquet(
+            partial,
+            index=False,
+            compression="zstd",
+            write_covering_bbox=covering,
+            row_group_size=row_group_size,
+        )
 
 
 def write_height_geotiff(

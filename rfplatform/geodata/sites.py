@@ -327,7 +327,7 @@ def place_sectors(rows: Sequence[SiteRow], scene: Scene) -> tuple[Sector, ...]:
         Sites outside the scene's area, each with its row and position; sectors named twice.
     """
     _check_frame(rows, scene)
-    _check_inside(rows, scene)
+    require_inside(rows, scene)
     labels = [row.label for row in rows]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
@@ -411,7 +411,8 @@ def _check_frame(rows: Sequence[SiteRow], scene: Scene) -> None:
             )
 
 
-def _check_inside(rows: Sequence[SiteRow], scene: Scene) -> None:
+def require_inside(rows: Sequence[SiteRow], scene: Scene) -> None:
+    """Refuse sites outside a scene's area, each with its row and position."""
     area = scene.area
     outside = [row for row in rows if not _is_inside(row, scene)]
     if not outside:

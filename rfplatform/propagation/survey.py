@@ -203,7 +203,7 @@ def survey(
     solid down to the ground for the outdoor mask and the empirical solvers. The ray tracer has the
     triangles themselves.
     """
-    from rfplatform.propagation.raytraced import environment
+    from rfplatform.propagation.process import environment
 
     xml = Path(xml).resolve()
     check_xml(xml)
@@ -306,15 +306,14 @@ def check_xml(xml: Path) -> None:
         shapes, meshes that are missing, or shapes whose material is no radio material.
     """
     root = _parsed(xml)
-    given = {d.get("name", ""): d.get("value", "") for d in root.iter("default")}
-    shapes = [s for s in root.iter("shape") if s.get("type") != "merge"]
+    shapes = _shapes(root)
     if not shapes:
         raise InputError(f"{xml}: holds no shapes")
-    files = [(s, _filled_in(f, given)) for s in shapes for f in _values(s, "filename")]
-    missing = sorted({name for _, name in files if not (xml.parent / name).is_file()})
+    files = _mesh_files(root)
+    missing = [name for name in files if not (xml.parent / name).is_file()]
     if missing:
         raise InputError(
-            f"{xml}: {len(missing)} of {len({name for _, name in files})} meshes are missing: "
+            f"{xml}: {len(missing)} of {len(files)} meshes are missing: "
             f"{_some(missing)}; they are looked for in {xml.parent}"
         )
     kinds = {b.get("id", ""): b for b in root.iter("bsdf")}
@@ -334,6 +333,26 @@ def check_xml(xml: Path) -> None:
             ]
     if faults:
         raise InputError(f"{xml}: {_some(list(dict.fromkeys(faults)), '; ')}")
+
+
+def mesh_files(xml: Path) -> list[str]:
+    """The files that a scene's shapes are in, as its XML names them, each once.
+
+    Raises
+    ------
+    InputError
+        Not XML, or not a Mitsuba scene.
+    """
+    return _mesh_files(_parsed(xml))
+
+
+def _mesh_files(root: ET.Element) -> list[str]:
+    given = {d.get("name", ""): d.get("value", "") for d in root.iter("default")}
+    return sorted({_filled_in(f, given) for s in _shapes(root) for f in _values(s, "filename")})
+
+
+def _shapes(root: ET.Element) -> list[ET.Element]:
+    return [s for s in root.iter("shape") if s.get("type") != "merge"]
 
 
 def _material_faults(bsdf: ET.Element) -> Iterator[str]:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 FILES, ARTIFACTS, PARTIAL = "files", "artifacts", "partial"
 CHUNK_BYTES = 1 << 20
+_ATTEMPTS = 20
+_REMOTE_LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "s3fs")
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,7 @@ class Store:
 
     @cached_property
     def _fs(self) -> AbstractFileSystem:
-        from fsspec.core import url_to_fs
-
-        try:
-            return url_to_fs(self.url)[0]
-        except ImportError as error:
-            scheme = self.url.split("://", 1)[0]
-            raise MissingError(f"{self.url}: {error}; pip install rfplatform[{scheme}]") from error
-        except ValueError as error:
-            raise InputError(f"{self.url}: {error}") from error
+        return _file_system(self.url)
 
     def place_of(self, file: File) -> str:
         """Path or URL that a file has in this store."""
@@ -82,13 +77,17 @@ class Store:
 
     def has_file(self, file: File) -> bool:
         """Whether a file is there, by its name and size."""
+        return self.size_of(file) == file.size_bytes
+
+    def size_of(self, file: File) -> int | None:
+        """Bytes that are in a file's place; None where nothing is."""
         if self.folder is not None:
             with suppress(OSError):
-                return Path(self.place_of(file)).stat().st_size == file.size_bytes
-            return False
+                return Path(self.place_of(file)).stat().st_size
+            return None
         with self._told(), suppress(FileNotFoundError):
-            return bool(self._fs.info(self.place_of(file))["size"] == file.size_bytes)
-        return False
+            return int(self._fs.info(self.place_of(file))["size"])
+        return None
 
     def put_file(self, local: Path, file: File | None = None) -> File:
         """Copy a file in, unless it is there.
@@ -100,7 +99,7 @@ class Store:
             What it is said to be; found out where not given. Contents that differ are refused.
         """
         known = file or File.of(local)
-        if self.has_file(known):
+        if self.has_file(known) and self._touched(known):
             return known
         if self.folder is None:
             with self._told():
@@ -110,6 +109,18 @@ class Store:
         with local.open("rb") as source:
             self._receive(source, known)
         return known
+
+    def _touched(self, file: File) -> bool:
+        """Make a file young, so that who cleans up takes it for needed; False if it just went."""
+        if self.folder is None:
+            return True
+        try:
+            os.utime(self.place_of(file))
+        except FileNotFoundError:
+            return False
+        except PermissionError:
+            return True  # another user's file: theirs to clean up
+        return True
 
     def _receive(self, source: Any, file: File) -> None:  # noqa: ANN401  (any binary stream)
         """Write a stream's contents into the folder, if they are the file's."""
@@ -127,6 +138,20 @@ class Store:
                     f"{file.path}: its contents are not what its SHA-256 says "
                     f"({digest.hexdigest()[:12]}, not {file.sha256[:12]})"
                 )
+
+    def copy_file(self, file: File, other: Store) -> None:
+        """Copy a file of another store into this folder, if its contents are the file's.
+
+        Raises
+        ------
+        MissingError
+            If it is not there.
+        InputError
+            If its contents are not what its SHA-256 says.
+        """
+        if not self.has_file(file):
+            with other.open_file(file) as source:
+                self._receive(source, file)
 
     def open_file(self, file: File) -> Any:  # noqa: ANN401  (fsspec's own file types)
         """Open a file for reading bytes.
@@ -246,6 +271,79 @@ class Store:
                 inside = PurePosixPath(place).relative_to(root)
                 yield f"{inside.parent}@{inside.name.removesuffix('.json')}"
 
+    def faults(self, artifact: Artifact, *, contents: bool = True) -> list[str]:
+        """What is wrong with an artifact's files, a line each.
+
+        Parameters
+        ----------
+        artifact : Artifact
+        contents : bool
+            Whether to read the files and compare their hashes, or to look at their sizes alone.
+        """
+        found = []
+        for file in artifact.files:
+            if file.url:
+                continue  # lies elsewhere
+            place = self.place_of(file)
+            if not self.has_file(file):
+                found.append(f"{file.path} of {artifact.ref} is missing or cut short ({place})")
+            elif contents and self._digest_of(file) != file.sha256:
+                found.append(f"{file.path} of {artifact.ref} was changed ({place})")
+        return found
+
+    def _digest_of(self, file: File) -> str:
+        with self.open_file(file) as source:
+            digest = hashlib.sha256()
+            while block := source.read(CHUNK_BYTES):
+                digest.update(block)
+        return digest.hexdigest()
+
+    # Anything else that belongs to it: a catalog, a state
+
+    def put_object(self, place: str, body: bytes | Path) -> None:
+        """Write or replace what lies at a place of the store, whole or not at all.
+
+        Parameters
+        ----------
+        place : str
+            Such as "status.json"; not within the store's three parts.
+        body : bytes or Path
+            Contents, or a file to copy.
+        """
+        assert place.split("/")[0] not in (FILES, ARTIFACTS, PARTIAL)
+        if self.folder is None:
+            with self._told():
+                if isinstance(body, Path):
+                    self._fs.put_file(str(body), f"{self.url}/{place}")
+                else:
+                    self._fs.pipe_file(f"{self.url}/{place}", body)
+            return
+        with _appearing(self.folder, self.folder / place) as aside, aside.open("wb") as target:
+            if isinstance(body, Path):
+                with body.open("rb") as source:
+                    shutil.copyfileobj(source, target, CHUNK_BYTES)
+            else:
+                target.write(body)
+            target.flush()
+            os.fsync(target.fileno())
+
+    def object_at(self, place: str) -> bytes | None:
+        """What lies at a place of the store; None where nothing does."""
+        try:
+            with self._told():
+                return bytes(self._fs.cat_file(f"{self.url}/{place}"))
+        except FileNotFoundError:
+            return None
+
+    def objects(self, place: str) -> list[str]:
+        """Places of what lies directly under one."""
+        names = (PurePosixPath(found).name for found in self._listed(f"{self.url}/{place}"))
+        return sorted(f"{place}/{name}" for name in names)
+
+    def object_sizes(self, place: str) -> dict[str, int]:
+        """Sizes of all that lies under a place, by place."""
+        return self._sizes(place)
+
     # What is there that nobody names
 
     def stored_files(self) -> dict[str, int]:
@@ -263,9 +361,36 @@ class Store:
         if self.folder is not None:
             with suppress(OSError):
                 folder = (self.folder / place).parent
-                while folder != self.folder:
+                # Not the store's parts themselves, which writers take for granted.
+                while folder.parent != self.folder:
                     folder.rmdir()
                     folder = folder.parent
+
+    def remove_idle(self, place: str, before: float) -> bool:
+        """Remove what was last written or put before a time (seconds since 1970), and nothing else.
+
+        It is set aside first and looked at again, and comes back if it was put meanwhile.
+        """
+        if self.folder is None:
+            with self._told(), suppress(FileNotFoundError):
+                if float(self._fs.modified(f"{self.url}/{place}").timestamp()) < before:
+                    self._fs.rm_file(f"{self.url}/{place}")
+                    return True
+            return False
+        target = self.folder / place
+        aside = self.folder / PARTIAL / f"{secrets.token_hex(8)}-{target.name}"
+        with self._told(), suppress(FileNotFoundError):
+            if target.stat().st_mtime >= before:
+                return False
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            target.rename(aside)
+            if aside.stat().st_mtime >= before:
+                place_file(aside, target)
+                return False
+            aside.unlink()
+            self.remove(place)  # its folders
+            return True
+        return False
 
     def remove_artifact(self, ref: str) -> None:
         """Make an artifact exist no more; its files stay."""
@@ -297,11 +422,41 @@ class Store:
             return [str(entry) for entry in self._fs.ls(place, detail=False)]
         return []
 
-    def _told(self) -> _told:
-        return _told(self.url)
+    def _told(self) -> told:
+        return told(self.url)
 
 
-class _told:  # noqa: N801  (a context manager, used like a function)
+def read_range(url: str, start: int, end: int) -> bytes:
+    """Bytes of a file at any URL or path, from `start` up to `end`; fewer where it is shorter.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    MissingError
+        If it can't be reached.
+    """
+    with told(url):
+        block = bytes(_file_system(url).cat_file(url, start, end))
+    # A server that knows no ranges sends everything.
+    return block if len(block) <= end - start else block[start:end]
+
+
+def _file_system(url: str) -> AbstractFileSystem:
+    from fsspec.core import url_to_fs
+
+    scheme = url.split("://", 1)[0]
+    try:
+        # Without a memory of listings, since others write as well.
+        return url_to_fs(url, use_listings_cache=False)[0]
+    except ImportError as error:
+        package = "aiohttp requests" if scheme.startswith("http") else f"rfplatform[{scheme}]"
+        raise MissingError(f"{url}: {error}; pip install {package}") from error
+    except ValueError as error:
+        raise InputError(f"{url}: {error}") from error
+
+
+class told:  # noqa: N801  (a context manager, used like a function)
     """Tell in one line what a file system can't do; what is not there stays the caller's."""
 
     def __init__(self, url: str) -> None:
@@ -316,6 +471,8 @@ class _told:  # noqa: N801  (a context manager, used like a function)
             return
         if isinstance(error, OSError):
             raise _unwritable(self._url, error) from error
+        if type(error).__module__.split(".")[0] in _REMOTE_LIBRARIES:
+            raise MissingError(f"{self._url}: {error}") from error
 
 
 class _appearing:  # noqa: N801
@@ -337,7 +494,7 @@ class _appearing:  # noqa: N801
     ) -> None:
         try:
             if kind is None:
-                self._place()
+                place_file(self._aside, self._target, exclusive=self._exclusive)
         except FileExistsError:
             raise
         except OSError as failed:
@@ -347,21 +504,29 @@ class _appearing:  # noqa: N801
         if isinstance(error, OSError):
             raise _unwritable(self._target, error) from error
 
-    def _place(self) -> None:
-        made = [p for p in self._target.parents if not p.exists()]
-        for attempt in range(3):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                if self._exclusive:
-                    os.link(self._aside, self._target)
-                else:
-                    self._aside.replace(self._target)
-                break
-            except FileNotFoundError:  # another process removed the folder, as it was empty
-                if attempt == 2:
-                    raise
-        for folder in {self._target.parent, *(p.parent for p in made)}:
-            sync_folder(folder)
+
+def place_file(aside: Path, target: Path, *, exclusive: bool = False) -> None:
+    """Move a file into place, and bring the folders that name it to the disk.
+
+    Raises
+    ------
+    FileExistsError
+        If `exclusive` and something is there.
+    """
+    made = [p for p in target.parents if not p.exists()]
+    for attempt in range(_ATTEMPTS):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if exclusive:
+                os.link(aside, target)
+            else:
+                aside.replace(target)
+            break
+        except FileNotFoundError:  # another process removed the folder, as it was empty
+            if attempt == _ATTEMPTS - 1 or not aside.exists():
+                raise
+    for folder in {target.parent, *(p.parent for p in made)}:
+        sync_folder(folder)
 
 
 def _unwritable(place: object, error: OSError) -> MissingError:
