@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import failures
 from pipelines.cluster import default_workers, local_cluster, remote_cluster
+from pipelines.collection import each_member, put_collection, write_catalog, write_stac
 from pipelines.engine import Engine, SchedulerLostError, Work, last_words
 from pipelines.failures import Failure, failure
 from pipelines.jobs import Job, read_jobs
@@ -24,6 +25,7 @@ from pipelines.tile import MapTask, SceneTask, made_by, make_map, make_scene
 from pipelines.worklist import PlannedJob, job_maps, plan_job
 from rfplatform.errors import InputError, MissingError, RfplatformError
 from rfplatform.registry.artifact import Artifact
+from rfplatform.registry.registry import Registry
 from rfplatform.registry.store import Store
 
 if TYPE_CHECKING:
@@ -258,7 +260,6 @@ class _Batch:
     rays: int = 0
     busy_s: float = 0.0
     made: int = 0
-    workers: int = 0
     failed: dict[str, Failure] = field(default_factory=dict)
     by_scene: dict[str, list[PlannedJob]] = field(default_factory=lambda: defaultdict(list))
     beside_others: bool = False
@@ -420,7 +421,7 @@ class _Batch:
             running=len(running),
             waiting=len(waiting),
             scenes_waiting=len(self.by_scene),
-            workers=self.workers,
+            workers=self.engine.workers,
             rays=self.rays,
             rays_per_s=self.rays / elapsed_s if self.rays else None,
             left_s=left_s,
@@ -434,7 +435,6 @@ class _Batch:
     def finish(self) -> dict[str, Any]:
         """Write the collection and the failures, and tell what came of it."""
         failures.write_table(self.store, list(self.failed.values()))
-        found = [self.store.artifact(ref) for ref in sorted(self.done)]
         seconds = time.monotonic() - self.started
         return {
             "out": self.store.url,
@@ -447,9 +447,36 @@ class _Batch:
             "rays": self.rays,
             "rays_per_s": self.rays / seconds if self.rays else None,
             "seconds": round(seconds, 2),
-            "collection": self._collect(found),
+            "collection": self._collect() if self.done else None,
             "warnings": self.warnings,
         }
 
-    def _collect(self, found: list[Artifact]) -> str | None:
-        return None
+    def _collect(self) -> str:
+        """Write the collection of what is done, and make the registry know of all of it."""
+        jobs: dict[str, list[str]] = defaultdict(list)
+        for ref in sorted(self.done):
+            for job in dict.fromkeys(self.members[ref]):
+                jobs[job].append(ref)
+        collection = put_collection(self.store, slug(self.config.jobs.stem), jobs)
+        write_catalog(self.store, each_member(self.store))
+        write_stac(self.store, each_member(self.store))
+        try:
+            registry = Registry.default()
+            registry.record(_with_ancestors(self.store, sorted(self.done)), self.store.url)
+            registry.record([collection], self.store.url, kept=True)
+        except RfplatformError as error:
+            self.warnings.append(f"the registry does not know of these maps: {error}")
+        return collection.ref
+
+
+def _with_ancestors(store: Store, refs: Iterable[str]) -> Iterator[Artifact]:
+    """Artifacts and all that they were made from, each once."""
+    seen: set[str] = set()
+    waiting = deque(refs)
+    while waiting:
+        ref = waiting.popleft()
+        if ref not in seen:
+            seen.add(ref)
+            artifact = store.artifact(ref)
+            waiting.extend(artifact.parents)
+            yield artifact

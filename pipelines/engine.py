@@ -69,6 +69,10 @@ class Engine:
         Told of each that is given up, with its last words.
     tick : callable
         Called about twice a second.
+    waiting, running : deque, dict
+        Work to hand over; and what is on a worker, by the names that Dask has for it.
+    workers : int
+        Tasks that the cluster can run at once.
     """
 
     retries: int
@@ -77,6 +81,7 @@ class Engine:
     tick: Callable[[], None]
     waiting: deque[Work] = field(default_factory=deque)
     running: dict[str, tuple[Work, Future[Any]]] = field(default_factory=dict)
+    workers: int = 0
 
     def add(self, work: Work, *, first: bool = False) -> None:
         """Put work behind what waits, or before it."""
@@ -94,6 +99,7 @@ class Engine:
         """
         answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         capacity, looked = slots(client), time.monotonic()
+        self.workers = capacity[""]
         try:
             while self.waiting or self.running:
                 self._hand_over(client, capacity, answers)
@@ -104,6 +110,7 @@ class Engine:
                     if client.status != "running":
                         raise SchedulerLostError("the Dask scheduler went away")
                     capacity, looked = slots(client), now
+                    self.workers = capacity[""]
                     self.tick()
         except OSError as error:  # of the connection: workers' own errors come as answers
             raise SchedulerLostError(f"the Dask scheduler went away ({error})") from error

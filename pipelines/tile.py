@@ -57,7 +57,7 @@ RECIPE = 1
 
 RECORD = "map.json"
 SCHEMA = "radio map: CF-1.11 Zarr v3 in a ZIP, Cloud Optimized GeoTIFF, record as JSON"
-VERSION_DIGITS = 32
+VERSION_DIGITS = 20
 TIMINGS = ("solve_s", "rays_per_s")
 """Attributes of a map that differ from run to run."""
 
