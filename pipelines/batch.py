@@ -24,6 +24,7 @@ from pipelines.status import Status, forget_ended, read_statuses, write_status
 from pipelines.tile import MapTask, SceneTask, made_by, make_map, make_scene
 from pipelines.worklist import PlannedJob, job_maps, plan_job
 from rfplatform.errors import InputError, MissingError, RfplatformError
+from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.registry.artifact import Artifact
 from rfplatform.registry.registry import Registry
 from rfplatform.registry.store import Store
@@ -39,6 +40,9 @@ RECONNECT_S = 60.0
 
 WORD_S = 1.0
 """Between two words on how far a batch is."""
+
+TOPIC = "rfplatform-rays"
+"""Of Dask events by which workers tell how many rays a map has had."""
 
 MARK = "batch.json"
 
@@ -175,6 +179,7 @@ def _run(batch: _Batch, config: Config) -> None:
         try:
             with _cluster(config, batch.store) as client:
                 silent_since = None
+                client.subscribe_topic(TOPIC, batch.heard)
                 batch.engine.run(client)
                 return
         except (SchedulerLostError, MissingError) as error:
@@ -190,6 +195,21 @@ def _run(batch: _Batch, config: Config) -> None:
                 ) from error
             batch.word()
             time.sleep(2.0)
+
+
+def _make_map(task: MapTask) -> dict[str, Any]:
+    """Make a map on a Dask worker, which tells of its rays meanwhile."""
+    from distributed import get_worker
+
+    worker, ref, told = get_worker(), task.ref, time.monotonic()
+
+    def progress(now: TraceProgress) -> None:
+        nonlocal told
+        if time.monotonic() - told > WORD_S:
+            told = time.monotonic()
+            worker.log_event(TOPIC, {"map": ref, "rays": now.rays})
+
+    return make_map(task, progress=progress)
 
 
 @contextmanager
@@ -258,11 +278,11 @@ class _Batch:
     already: int = 0
     num_empty: int = 0
     rays: int = 0
-    busy_s: float = 0.0
     made: int = 0
     failed: dict[str, Failure] = field(default_factory=dict)
     by_scene: dict[str, list[PlannedJob]] = field(default_factory=lambda: defaultdict(list))
     beside_others: bool = False
+    rays_underway: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.exists = _Done(self.store)
@@ -315,7 +335,7 @@ class _Batch:
                 self._forget(ref)
             elif self._wanted(ref):
                 traces = planned.job.config.solver == "raytraced"
-                fresh.append(Work(ref, task.label, make_map, task, traces))
+                fresh.append(Work(ref, task.label, _make_map, task, traces))
         if self.beside_others and fresh:
             # Another batch is at work here: begin elsewhere, and meet what it has done.
             turn = secrets.randbelow(len(fresh))
@@ -351,12 +371,18 @@ class _Batch:
                 self._add_maps(planned)
             return
         self.done.add(work.key)
+        self.rays_underway.pop(work.key, None)
         self.rays += result["rays"]
-        self.busy_s += result["seconds"]
         if result["already"]:
             self.already += 1
         else:
             self.made += 1
+
+    def heard(self, event: tuple[float, Any]) -> None:
+        """Take a worker's word on its rays; called by the cluster's own thread."""
+        word = event[1]
+        if word["map"] not in self.done:
+            self.rays_underway[word["map"]] = word["rays"]
 
     def _failed(self, work: Work, words: str) -> None:
         if isinstance(work.task, SceneTask):
@@ -408,6 +434,8 @@ class _Batch:
         elapsed_s = time.monotonic() - self.started
         running = [work for work, _ in self.engine.running.values()]
         waiting = [work for work in self.engine.waiting if isinstance(work.task, MapTask)]
+        underway = dict(self.rays_underway)
+        rays = self.rays + sum(underway.get(work.key, 0) for work in running)
         left_s = None
         if self.made and elapsed_s:
             left_s = (len(waiting) + len(running) / 2) * elapsed_s / self.made
@@ -422,8 +450,8 @@ class _Batch:
             waiting=len(waiting),
             scenes_waiting=len(self.by_scene),
             workers=self.engine.workers,
-            rays=self.rays,
-            rays_per_s=self.rays / elapsed_s if self.rays else None,
+            rays=rays,
+            rays_per_s=rays / elapsed_s if rays else None,
             left_s=left_s,
             elapsed_s=elapsed_s,
             now=tuple(work.label for work in running),
