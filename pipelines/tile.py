@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 import socket
 import tempfile
@@ -310,6 +311,7 @@ def make_map(
                 "rays": rays,
                 "rays_per_s": solved.attrs.get("rays_per_s"),
                 "host": socket.gethostname(),
+                "pid": os.getpid(),
                 "platform": platform.platform(),
                 "versions": versions(),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,7 @@ def write_contours(
     ``area_m2``. The layer ``best_server`` has one for each sector that serves anything, with
     ``sector``, ``site`` and ``area_m2``. Polygons are dissolved cells, on the grid's own lines:
     those of a layer do not overlap, and together are the outdoor cells that are served.
+    ``last_change`` is 1970-01-01 throughout, so that the same map is the same file at any time.
     """
     attrs = radio_map.attrs
     metadata = {
@@ -82,7 +84,7 @@ def write_contours(
     }
     tables["best_server"] = server_polygons(np.where(covered, planning.best_server, -1), radio_map)
     about = {layer.name: layer for layer in planning.layers()}
-    with staged(path, overwrite) as partial, warnings.catch_warnings():
+    with staged(path, overwrite) as partial, _undated(), warnings.catch_warnings():
         # Local metres without a CRS are what the caller asked for.
         warnings.filterwarnings("ignore", message="'crs' was not provided")
         for name, table in tables.items():
@@ -102,6 +104,19 @@ def write_contours(
                     ),
                 },
             )
+
+
+@contextmanager
+def _undated() -> Iterator[None]:
+    """Let GDAL date what it writes meanwhile 1970-01-01, and not now."""
+    from pyogrio import get_gdal_config_option, set_gdal_config_options
+
+    before = get_gdal_config_option("OGR_CURRENT_DATE")
+    set_gdal_config_options({"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"})
+    try:
+        yield
+    finally:
+        set_gdal_config_options({"OGR_CURRENT_DATE": before})
 
 
 def band_polygons(

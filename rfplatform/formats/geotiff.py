@@ -61,27 +61,7 @@ def write_geotiff(
     its unit, and those of indices have what their values mean as tags. North is up, and NaN (the
     nodata value) is a cell without a path.
     """
-    attrs = radio_map.attrs
-    tags = {
-        "TIFFTAG_IMAGEDESCRIPTION": title or str(attrs.get("title", "Radio map")),
-        "TIFFTAG_COPYRIGHT": attribution or str(attrs.get("attribution", "")),
-        "attribution": attribution or str(attrs.get("attribution", "")),
-        "solver": str(attrs.get("solver", "")),
-        "stopped_by": str(attrs.get("stopped_by", "")),
-        "noise_db": "" if attrs.get("noise_db") is None else f"{attrs['noise_db']:.3g}",
-        "receiver_height_m": f"{radio_map.grid.receiver_height_m:g}",
-    }
-    bands = [
-        *(
-            _Band(s.label, "dBm", layer)
-            for s, layer in zip(radio_map.sectors, radio_map.rss_dbm(), strict=True)
-        ),
-        _Band(BEST_RSS_BAND, "dBm", radio_map.best_rss_dbm()),
-    ]
-    if planning is not None:
-        bands += [_planning_band(layer) for layer in planning.layers()]
-    if radio_map.ground_m is not None:
-        bands.append(_Band(GROUND_BAND, "m", radio_map.ground_m))
+    bands = map_bands(radio_map, planning)
     stack = np.empty((len(bands), *radio_map.grid.shape), dtype=np.float32)
     for i, band in enumerate(bands):
         stack[i] = band.values
@@ -94,13 +74,13 @@ def write_geotiff(
             descriptions=[band.description for band in bands],
             unit=[band.unit for band in bands],
             nodata=np.nan,
-            tags={key: value for key, value in tags.items() if value},
+            tags=map_tags(radio_map, title, attribution),
             band_tags=[band.tags for band in bands],
         )
 
 
 @dataclass(frozen=True, eq=False)
-class _Band:
+class Band:
     """A band with its name, unit and tags; `values` are [num_y, num_x]."""
 
     description: str
@@ -109,14 +89,56 @@ class _Band:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def _planning_band(layer: Layer) -> _Band:
+def map_tags(radio_map: RadioMap, title: str = "", attribution: str = "") -> dict[str, str]:
+    """Tags of a map's file."""
+    attrs = radio_map.attrs
+    tags = {
+        "TIFFTAG_IMAGEDESCRIPTION": title or str(attrs.get("title", "Radio map")),
+        "TIFFTAG_COPYRIGHT": attribution or str(attrs.get("attribution", "")),
+        "attribution": attribution or str(attrs.get("attribution", "")),
+        "solver": str(attrs.get("solver", "")),
+        "stopped_by": str(attrs.get("stopped_by", "")),
+        "noise_db": "" if attrs.get("noise_db") is None else f"{attrs['noise_db']:.3g}",
+        "receiver_height_m": f"{radio_map.grid.receiver_height_m:g}",
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def map_bands(
+    radio_map: RadioMap, planning: PlanningLayers | None = None, *, per_sector: bool = True
+) -> list[Band]:
+    """Bands of a map's file, in their order.
+
+    Parameters
+    ----------
+    radio_map : RadioMap
+    planning : PlanningLayers, optional
+        Of the same map.
+    per_sector : bool
+        Begin with the RSS of every sector.
+    """
+    bands = []
+    if per_sector:
+        bands = [
+            Band(s.label, "dBm", layer)
+            for s, layer in zip(radio_map.sectors, radio_map.rss_dbm(), strict=True)
+        ]
+    bands.append(Band(BEST_RSS_BAND, "dBm", radio_map.best_rss_dbm()))
+    if planning is not None:
+        bands += [_planning_band(layer) for layer in planning.layers()]
+    if radio_map.ground_m is not None:
+        bands.append(Band(GROUND_BAND, "m", radio_map.ground_m))
+    return bands
+
+
+def _planning_band(layer: Layer) -> Band:
     tags = {"name": layer.name, "comment": layer.comment}
     values = layer.values
     if layer.flags is not None:
         tags |= {f"value_{value}": text for value, text in layer.flags.items() if value >= 0}
         if -1 in layer.flags:
             values = np.where(values < 0, np.nan, values)
-    return _Band(
+    return Band(
         layer.band, {"bit s-1": "bit/s", "1": ""}.get(layer.units, layer.units), values, tags
     )
 
@@ -151,7 +173,6 @@ def write_cog(
         Of each band.
     """
     import rasterio
-    import rasterio.shutil
     from rasterio.transform import from_origin
 
     west, north = (
@@ -181,14 +202,36 @@ def write_cog(
                 if about:
                     source.update_tags(number, **about)
         with memory.open() as source:
-            rasterio.shutil.copy(
-                source,
-                os.fspath(path),
-                driver="COG",
-                compress="DEFLATE",
-                predictor="YES",
-                blocksize=BLOCK_CELLS,
-                # A mean of decibels is the level of nothing: overviews keep cells as they are.
-                overview_resampling="NEAREST",
-                bigtiff="IF_SAFER",
-            )
+            copy_cog(source, path)
+
+
+def copy_cog(
+    source: Any,  # noqa: ANN401  (rasterio's own)
+    path: str | os.PathLike[str],
+    *,
+    sparse: bool = False,
+) -> None:
+    """Copy an open raster as a Cloud Optimized GeoTIFF, straight to the path.
+
+    Parameters
+    ----------
+    source : rasterio.DatasetReader
+        Its descriptions, units and tags are kept.
+    path : path-like
+    sparse : bool
+        Tiles that hold nothing take no space.
+    """
+    import rasterio.shutil
+
+    rasterio.shutil.copy(
+        source,
+        os.fspath(path),
+        driver="COG",
+        compress="DEFLATE",
+        predictor="YES",
+        blocksize=BLOCK_CELLS,
+        # A mean of decibels is the level of nothing: overviews keep cells as they are.
+        overview_resampling="NEAREST",
+        bigtiff="IF_SAFER",
+        sparse_ok=sparse,
+    )

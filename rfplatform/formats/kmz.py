@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform import __version__
+from rfplatform.formats.archive import entry
 from rfplatform.formats.classes import MOST_LISTED, Classes
 from rfplatform.formats.palette import Palette, masked_dbm, shown_rss_dbm
 from rfplatform.formats.picture import OMNIDIRECTIONAL
@@ -72,6 +73,7 @@ def write_kmz(
     They are resampled to WGS 84 longitudes and latitudes, so that the box of an overlay is
     exact; cells without a path or indoors are transparent (OGC 07-147r2, 11.2). The planning
     layers are a second choice, none of them shown at first, in classes of few colours.
+    The archive's files are dated 1980-01-01, so that the same map is the same file at any time.
     """
     title = title or str(radio_map.attrs.get("title", "Radio map"))
     attribution = attribution or str(radio_map.attrs.get("attribution", ""))
@@ -90,17 +92,18 @@ def write_kmz(
         planned = planning.layers() if planning is not None else ()
         names = [name for name, _ in layers]
         document = _document(radio_map, title, attribution, names, planned, earth)
-        archive.writestr("doc.kml", document, zipfile.ZIP_DEFLATED)
-        archive.writestr("files/legend.png", _legend_png(palette))
-        archive.writestr("files/site.png", _site_png())
+        archive.writestr(entry("doc.kml", compressed=True), document)
+        archive.writestr(entry("files/legend.png"), _legend_png(palette))
+        archive.writestr(entry("files/site.png"), _site_png())
         for i, (_, levels_dbm) in enumerate(layers):
             picture = _png(palette.rgba(earth.sample(levels_dbm)))
-            archive.writestr(_overlay_file(i), picture)
+            archive.writestr(entry(_overlay_file(i)), picture)
         covered = radio_map.outdoor & np.isfinite(best_dbm)
         for layer in planned:
             classes = Classes.of(layer, covered)
-            archive.writestr(_planning_file(layer), _classes_png(earth.sample_classes(classes)))
-            archive.writestr(_planning_legend(layer), _classes_legend_png(classes))
+            picture = _classes_png(earth.sample_classes(classes))
+            archive.writestr(entry(_planning_file(layer)), picture)
+            archive.writestr(entry(_planning_legend(layer)), _classes_legend_png(classes))
 
 
 def _overlay_file(index: int) -> str:

@@ -338,7 +338,7 @@ def _draw_contours(axes: Axes, radio_map: RadioMap) -> None:
     """Height lines of the terrain, each fifth heavier and numbered."""
     if radio_map.ground_m is None or min(radio_map.grid.shape) < 2:
         return
-    lowest, highest = float(radio_map.ground_m.min()), float(radio_map.ground_m.max())
+    lowest, highest = np.nanmin(radio_map.ground_m), np.nanmax(radio_map.ground_m)
     step_m = next((s for s in _CONTOUR_STEPS_M if (highest - lowest) / s <= 25), 500.0)
     levels = np.arange(np.ceil(lowest / step_m), np.floor(highest / step_m) + 1) * step_m
     if not len(levels):

@@ -1,18 +1,22 @@
-"""Radio maps as Zarr v3 stores that xarray opens with their CRS."""
+"""Radio maps as Zarr v3 stores, in a directory or a ZIP file, that xarray opens with their CRS."""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from rfplatform.errors import InputError
+from rfplatform.formats.archive import write_archive
 from rfplatform.frame import Frame
 from rfplatform.planning.layers import PlanningLayers
 from rfplatform.planning.quality import ss_rsrp_dbm
@@ -22,6 +26,8 @@ from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
     import xarray as xr
+    from zarr.core.buffer import Buffer
+    from zarr.storage import MemoryStore, ZipStore
 
 CHUNK_CELLS = 1024
 """Longest edge of a chunk in cells: 4 MiB of float32, one sector each."""
@@ -37,13 +43,14 @@ def write_zarr(
     attribution: str = "",
     overwrite: bool = False,
 ) -> None:
-    """Write a map and its layers as a CF-1.11 Zarr v3 store.
+    """Write a map and its layers as a CF-1.11 Zarr v3 store, a directory or one ZIP file.
 
     Parameters
     ----------
     radio_map : RadioMap
     path : path-like
-        The store's directory; it appears when it is whole.
+        The store's directory, or its ZIP file where it ends in ".zip"; it appears when it is
+        whole.
     planning : PlanningLayers, optional
         Of the same map: written beside it, with ``sector_ss_rsrp_dbm`` of every sector, the
         sectors' numerology as coordinates, and the assumptions as JSON in an attribute.
@@ -58,25 +65,57 @@ def write_zarr(
     ------
     InputError
         If the path exists and `overwrite` is false.
+
+    Notes
+    -----
+    The same map gives the same bytes at any time, in a ZIP file too. It is opened where it lies,
+    locally with ``xarray.open_zarr(zarr.storage.ZipStore("radio_map.zarr.zip", mode="r"),
+    decode_coords="all")``, or through fsspec with
+    ``xarray.open_zarr("zip::radio_map.zarr.zip", decode_coords="all")``, which takes a URL, too
+    (``"zip::s3://..."``); the bare path of a ZIP file is no store to zarr 3.
     """
+    from zarr.storage import MemoryStore
+
     with staged(path, overwrite) as partial:
-        dataset = radio_map.to_xarray(noise_figure_db)
-        if planning is not None:
-            _add_planning(dataset, radio_map, planning)
-        for name, values in dataset.coords.items():
-            if values.dtype.kind == "U":
-                # Zarr v3 specifies strings of any length, and none of a fixed one.
-                dataset[name] = values.astype(object)
+        dataset = map_dataset(radio_map, planning, noise_figure_db)
         dataset.attrs |= {
             key: value for key, value in (("title", title), ("attribution", attribution)) if value
         }
-        with warnings.catch_warnings():
-            # Consolidated metadata are an extension of Zarr v3, which zarr warns of; without
-            # them xarray warns everyone who opens the store.
-            warnings.filterwarnings("ignore", message="Consolidated metadata")
-            dataset.to_zarr(
-                partial, mode="w-", zarr_format=3, consolidated=True, encoding=_encoding(dataset)
-            )
+        if not _is_zip(path):
+            _write_store(dataset, partial)
+            return
+        # In memory first: chunks come in any order, and an archive can't replace an entry.
+        files: dict[str, Buffer] = {}
+        _write_store(dataset, MemoryStore(files))
+        write_archive({name: value.to_bytes() for name, value in files.items()}, partial)
+
+
+def map_dataset(
+    radio_map: RadioMap, planning: PlanningLayers | None, noise_figure_db: float
+) -> xr.Dataset:
+    """What `write_zarr` writes: a map and the planning layers upon it."""
+    dataset = radio_map.to_xarray(noise_figure_db)
+    if planning is not None:
+        _add_planning(dataset, radio_map, planning)
+    for name, values in dataset.coords.items():
+        if values.dtype.kind == "U":
+            # Zarr v3 specifies strings of any length, and none of a fixed one.
+            dataset[name] = values.astype(object)
+    return dataset
+
+
+def _is_zip(path: str | os.PathLike[str]) -> bool:
+    return Path(path).suffix.lower() == ".zip"
+
+
+def _write_store(dataset: xr.Dataset, store: Path | MemoryStore) -> None:
+    with warnings.catch_warnings():
+        # Consolidated metadata are an extension of Zarr v3, which zarr warns of; without
+        # them xarray warns everyone who opens the store.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        dataset.to_zarr(
+            store, mode="w-", zarr_format=3, consolidated=True, encoding=encoding_of(dataset)
+        )
 
 
 def _add_planning(dataset: xr.Dataset, radio_map: RadioMap, planning: PlanningLayers) -> None:
@@ -123,7 +162,8 @@ def _flag_dtype(values: npt.NDArray[Any]) -> npt.DTypeLike:
     return np.int8 if values.dtype.kind == "b" else values.dtype
 
 
-def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+def encoding_of(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """How the variables of `map_dataset` are stored: chunks, compression, missing values."""
     from zarr.codecs import BloscCodec, BloscShuffle
 
     encoding: dict[str, dict[str, Any]] = {}
@@ -146,6 +186,7 @@ def read_zarr(path: str | os.PathLike[str]) -> RadioMap:
     Parameters
     ----------
     path : path-like
+        The store's directory or ZIP file.
 
     Returns
     -------
@@ -159,10 +200,17 @@ def read_zarr(path: str | os.PathLike[str]) -> RadioMap:
     """
     import xarray as xr
 
-    if not Path(path).is_dir():
-        raise InputError(f"{path}: no such directory; give the path of a radio_map.zarr")
+    place = Path(path)
+    if not (place.is_file() if _is_zip(place) else place.is_dir()):
+        raise InputError(
+            f"{path}: no such directory or ZIP file; give the path of a radio_map.zarr or "
+            "radio_map.zarr.zip"
+        )
     try:
-        with xr.open_zarr(path, consolidated=False, decode_coords="all") as stored:
+        with (
+            _opened(place) as store,
+            xr.open_zarr(store, consolidated=False, decode_coords="all") as stored,
+        ):
             dataset = stored.load()
         exact = json.loads(dataset.attrs["radio_map"])
         grid = Grid(**{**exact["grid"], "frame": Frame(**exact["grid"]["frame"])})
@@ -181,11 +229,23 @@ def read_zarr(path: str | os.PathLike[str]) -> RadioMap:
             delay_spread_s=_layer(dataset, "delay_spread_s"),
             attrs=exact["attrs"],
         )
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, BadZipFile) as error:
         raise InputError(
             f"{path}: not a radio map in Zarr ({type(error).__name__}: {error}); "
             "give a store that `rfplatform map` wrote"
         ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Path | ZipStore]:
+    if not _is_zip(path):
+        yield path
+        return
+    from zarr.storage import ZipStore
+
+    # Told here what is no archive: a store that can't open can't close, either.
+    with ZipFile(path), ZipStore(path, mode="r") as store:
+        yield store
 
 
 def _layer(dataset: xr.Dataset, name: str) -> FloatArray | None:

@@ -1,10 +1,12 @@
 import json
 import warnings
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
+from zarr.storage import ZipStore
 
 from rfplatform.errors import InputError
 from rfplatform.formats.zarr import read_zarr, write_zarr
@@ -119,6 +121,39 @@ def test_a_map_of_one_layer_and_one_cell(radio_map, tmp_path):
     assert (again.ground_m, again.mean_delay_s, again.delay_spread_s) == (None, None, None)
 
 
+@pytest.fixture(scope="module")
+def zipped(radio_map, planning, tmp_path_factory):
+    path = tmp_path_factory.mktemp("zip") / "radio_map.zarr.zip"
+    write_zarr(radio_map, path, planning=planning)
+    return path
+
+
+def test_a_zip_file_holds_the_same_map(radio_map, zipped):
+    again = read_zarr(zipped)
+    assert (again.grid, again.sectors) == (radio_map.grid, radio_map.sectors)
+    assert np.array_equal(again.path_gain_db, radio_map.path_gain_db)
+    assert [p.name for p in zipped.parent.iterdir()] == [zipped.name]
+
+
+@pytest.mark.parametrize("through", ["ZipStore", "fsspec"])
+def test_xarray_opens_a_zip_file_as_the_docstring_says(radio_map, zipped, through):
+    store = ZipStore(zipped, mode="r") if through == "ZipStore" else f"zip::{zipped}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with xr.open_zarr(store, decode_coords="all") as ds:
+            assert ds.rio.crs.to_epsg() == 32635
+            assert np.nanmax(ds["best_rss_dbm"]) == radio_map.best_rss_dbm().max()
+
+
+def test_a_zip_file_is_stored_sorted_and_undated(zipped):
+    with zipfile.ZipFile(zipped) as archive:
+        entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    assert names == sorted(set(names))
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {entry.compress_type for entry in entries} == {zipfile.ZIP_STORED}
+
+
 def test_overwrite_is_asked_for(radio_map, store):
     with pytest.raises(InputError, match="--overwrite"):
         write_zarr(radio_map, store)
@@ -133,3 +168,8 @@ def test_reading_what_is_not_a_map(tmp_path):
     xr.Dataset({"a": ("x", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
     with pytest.raises(InputError, match="not a radio map"):
         read_zarr(tmp_path / "other.zarr")
+    (tmp_path / "text.zarr.zip").write_text("no archive")
+    with pytest.raises(InputError, match="not a radio map"):
+        read_zarr(tmp_path / "text.zarr.zip")
+    with pytest.raises(InputError, match="no such directory or ZIP file"):
+        read_zarr(tmp_path / "nothing.zarr.zip")
