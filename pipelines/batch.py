@@ -283,6 +283,8 @@ class _Batch:
     by_scene: dict[str, list[PlannedJob]] = field(default_factory=lambda: defaultdict(list))
     beside_others: bool = False
     rays_underway: dict[str, int] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    scenes: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.exists = _Done(self.store)
@@ -298,14 +300,16 @@ class _Batch:
         forget_ended(self.store)
         for job in jobs:
             self.word()
-            key = f"job {job.name}"
+            self.names.add(job.name)
+            key = _job_key(job.name)
             try:
-                planned = plan_job(job, self.store)
+                planned = plan_job(job, self.store, verify=self.config.verify)
                 self._forget(key)
             except RfplatformError as error:
                 self._set_aside(failure(job.name, "job", 1, last_words(error, 1), key))
                 continue
             ref = planned.scene_ref
+            self.scenes.add(ref)
             if isinstance(planned.scene, SceneTask) and not self._is_whole(ref):
                 self.by_scene[ref].append(planned)
                 if len(self.by_scene[ref]) == 1 and self._wanted(ref):
@@ -315,7 +319,7 @@ class _Batch:
                 self._add_maps(planned)
 
     def _add_maps(self, planned: PlannedJob) -> None:
-        key = f"job {planned.job.name}"
+        key = _job_key(planned.job.name)
         try:
             maps = job_maps(planned, self.store)
         except RfplatformError as error:
@@ -401,6 +405,13 @@ class _Batch:
         if self.failed.pop(key, None) is not None:
             failures.forget(self.store, key)
 
+    def _forget_the_outdated(self) -> None:
+        """Forget what earlier runs set aside of these jobs and what they no longer ask for."""
+        asked = {*self.members, *self.scenes, *map(_job_key, self.names)}
+        for key, one in list(self.failed.items()):
+            if key not in asked and self.names.issuperset(one.job.split(", ")):
+                self._forget(key)
+
     # What is told
 
     def _tick(self) -> None:
@@ -462,6 +473,7 @@ class _Batch:
 
     def finish(self) -> dict[str, Any]:
         """Write the collection and the failures, and tell what came of it."""
+        self._forget_the_outdated()
         failures.write_table(self.store, list(self.failed.values()))
         seconds = time.monotonic() - self.started
         return {
@@ -495,6 +507,11 @@ class _Batch:
         except RfplatformError as error:
             self.warnings.append(f"the registry does not know of these maps: {error}")
         return collection.ref
+
+
+def _job_key(name: str) -> str:
+    """Under which it is remembered that a job's inputs could not be had."""
+    return f"job {name}"
 
 
 def _with_ancestors(store: Store, refs: Iterable[str]) -> Iterator[Artifact]:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rfplatform import __version__
+from rfplatform.cli_batch import batch_command
+from rfplatform.cli_registry import registry_app
 from rfplatform.errors import InputError, MissingError, RfplatformError, WorkerError
 
 if TYPE_CHECKING:
@@ -536,7 +538,49 @@ def bench_command(
         console.print(render(result))
 
 
+app.command("batch")(batch_command)
+
+
+@app.command("mosaic")
+def mosaic_command(
+    store: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUT",
+            help="What [bold]rfplatform batch[/] wrote: a folder or a URL.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Directory to write.",
+            show_default=False,
+            rich_help_panel=_OUTPUT,
+        ),
+    ],
+    job: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The maps of this job alone.", rich_help_panel=_WHERE),
+    ] = None,
+    bbox: Annotated[
+        str | None,
+        typer.Option(metavar="W,S,E,N", help="Keep this box of them.", rich_help_panel=_WHERE),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Join the tiles of a batch: one Zarr, GeoTIFF and picture, blended over their seams."""
+    from pipelines.mosaic import Config, main
+
+    with _live() as (_, report):
+        record = main(Config(store, out, job=job, bbox=bbox, overwrite=overwrite), report=report)
+    _show(record, _mosaic_summary, as_json=as_json)
+
+
 # Further commands belong here, each an @app.command like those above.
+app.add_typer(registry_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -969,6 +1013,34 @@ def _times(stages_s: Mapping[str, float]) -> RenderableType:
     from rich.text import Text
 
     return Text(" · ".join(f"{stage} {_duration(seconds)}" for stage, seconds in stages_s.items()))
+
+
+def _mosaic_summary(record: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.rule import Rule
+    from rich.text import Text
+
+    grid, tiles, sectors = record["grid"], record["tiles"], record["sectors"]
+    coverage, edge_m = record["coverage"], record["grid"]["resolution_m"]
+    median_dbm = coverage["median_best_rss_dbm"]
+    median = "" if median_dbm is None else f", median best RSS {median_dbm:g} dBm"
+    facts: list[tuple[str, RenderableType]] = [
+        (
+            "Area",
+            Text(
+                f"{grid['num_x'] * edge_m / 1e3:.2f} x {grid['num_y'] * edge_m / 1e3:.2f} km, "
+                f"{record['crs']}"
+            ),
+        ),
+        ("Grid", Text(f"{grid['num_x']:,} x {grid['num_y']:,} cells of {edge_m:g} m")),
+        ("Maps", Text(f"{tiles['count']:,}, over {tiles['covered_share']:.1%} of the cells")),
+        ("Sectors", Text(f"{sectors['count']:,} of {sectors['sites']:,} sites")),
+        ("Reached", Text(f"{coverage['reached']:.1%} of the outdoor cells{median}")),
+        ("Time", _times(record["stages_s"])),
+        ("Written", _written(record)),
+    ]
+    title = Rule(Text(record["title"], style="bold cyan"), align="left", style="cyan")
+    return Group(title, _facts(facts), *_notes(record), Text())
 
 
 def _written(record: Mapping[str, Any]) -> RenderableType:

@@ -6,10 +6,13 @@ started as ``python -m rfplatform.propagation.raytraced``.
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +35,7 @@ from rfplatform.propagation.montecarlo import (
     RunningMean,
     rounds,
 )
+from rfplatform.propagation.process import TracingProcess
 from rfplatform.propagation.worker import Arrays, Worker, serve
 from rfplatform.radiomap import Grid, RadioMap, RadioMapSolver, Sector
 from rfplatform.scene import Scene
@@ -148,11 +152,19 @@ class RayTraced:
         if not 0 <= self.seed < 2**31:
             raise InputError(f"seed {self.seed}: must lie in 0..2147483647")
 
-    def load(self, progress: Callable[[TraceProgress], None] | None = None) -> RadioMapSolver:
-        """The solver; `progress` is called after every launch."""
+    def load(
+        self,
+        progress: Callable[[TraceProgress], None] | None = None,
+        process: TracingProcess | None = None,
+    ) -> RadioMapSolver:
+        """The solver; `progress` is called after every launch.
+
+        Every map is traced in a process of its own, or in the one that is given, which stays the
+        caller's to close.
+        """
 
         def solve(scene: Scene, sectors: Sequence[Sector], grid: Grid) -> RadioMap:
-            with tracer(scene, sectors, grid, self) as trace:
+            with tracer(scene, sectors, grid, self, process) as trace:
                 return self.solve_with(trace, scene, sectors, grid, progress)
 
         return solve
@@ -211,47 +223,92 @@ class Tracer:
         return self.worker.ask("point_gains", points_m=points).arrays
 
 
-class tracer:  # noqa: N801  (a context manager, used like a function)
-    """Start a worker on a scene: ``with tracer(scene, sectors, grid, config) as trace``."""
+@contextmanager
+def tracer(
+    scene: Scene,
+    sectors: Sequence[Sector],
+    grid: Grid,
+    config: RayTraced,
+    process: TracingProcess | None = None,
+) -> Iterator[Tracer]:
+    """Open a scene in a worker: ``with tracer(scene, sectors, grid, config) as trace``.
 
-    def __init__(
-        self, scene: Scene, sectors: Sequence[Sector], grid: Grid, config: RayTraced
-    ) -> None:
-        from rfplatform.formats.mitsuba import write_scene
+    Without a process, in one that ends with it.
+    """
+    if process is None:
+        with (
+            TracingProcess() as own,
+            tracer(scene, sectors, grid, config, own) as trace,
+        ):
+            yield trace
+        return
+    groups = tuple(trace_groups(sectors))
+    with process.map() as worker:
+        key = geometry_key(scene)
+        if not worker.ask("holds", key=key).values["held"]:
+            _hold(worker, key, scene)
+        worker.ask(
+            "open",
+            sectors=[asdict(s) for s in sectors],
+            groups=groups,
+            grid={k: v for k, v in asdict(grid).items() if k != "frame"},
+            config=asdict(config),
+        )
+        yield Tracer(worker, groups)
 
-        self._folder = tempfile.TemporaryDirectory(prefix="rfplatform-")
-        folder = Path(self._folder.name)
-        try:
-            if scene.solids is None:
-                write_scene(scene, folder)
-            if scene.terrain is not None:
-                np.savez(folder / "terrain.npz", **_nodes(scene.terrain))
-            self._worker = Worker(__name__, environment())
-        except BaseException:
-            self._folder.cleanup()
-            raise
-        self._request = {
-            "scene": str(scene.solids.xml if scene.solids else folder / "shells.xml"),
+
+def _hold(worker: Worker, key: str, scene: Scene) -> None:
+    """Have a worker load a scene, over files that live no longer."""
+    from rfplatform.formats.mitsuba import write_scene
+
+    with tempfile.TemporaryDirectory(prefix="rfplatform-") as name:
+        folder = Path(name)
+        if scene.solids is None:
+            write_scene(scene, folder)
+        if scene.terrain is not None:
+            np.savez(folder / "terrain.npz", **_nodes(scene.terrain))
+        worker.ask(
+            "hold",
+            key=key,
+            scene=str(scene.solids.xml if scene.solids else folder / "shells.xml"),
             # Thousands of shapes of a scene made elsewhere cost up to twice the time of a few.
-            "merge_shapes": scene.solids is not None,
-            "terrain": str(folder / "terrain.npz") if scene.terrain is not None else None,
-            "sectors": [asdict(s) for s in sectors],
-            "grid": {k: v for k, v in asdict(grid).items() if k != "frame"},
-            "config": asdict(config),
-        }
-        self._groups = tuple(trace_groups(sectors))
+            merge_shapes=scene.solids is not None,
+            terrain=str(folder / "terrain.npz") if scene.terrain is not None else None,
+        )
 
-    def __enter__(self) -> Tracer:
-        try:
-            self._worker.ask("open", groups=self._groups, **self._request)
-        except BaseException:
-            self.__exit__()
-            raise
-        return Tracer(self._worker, self._groups)
 
-    def __exit__(self, *_: object) -> None:
-        self._worker.close()
-        self._folder.cleanup()
+def geometry_key(scene: Scene) -> str:
+    """Hash of all that a scene's triangles and materials are made of.
+
+    Scenes of one key are traced alike, whatever their names. Of a scene made elsewhere, the text
+    and the sizes and times of the files that it names stand for the triangles.
+    """
+    digest = hashlib.sha256(scene.ground_material.encode())
+    if scene.solids is not None:
+        digest.update(_stamp(scene.solids.xml))
+    elif scene.terrain is None:
+        digest.update(np.array(scene.ground_bounds_m()).tobytes())
+    if scene.terrain is not None:
+        for name, value in _nodes(scene.terrain).items():
+            digest.update(f"{name} {np.shape(value)}".encode() + np.asarray(value).tobytes())
+    for b in scene.buildings:
+        numbers = np.array([b.ground_m, b.base_m, b.top_m])
+        digest.update(b.footprint.wkb + numbers.tobytes() + b.material.encode())
+    return digest.hexdigest()
+
+
+def _stamp(xml: Path) -> bytes:
+    """A Mitsuba scene's text, and what the file system says of the files that it names."""
+    import xml.etree.ElementTree as ET
+    from string import Template
+
+    text = xml.read_bytes()
+    root = ET.fromstring(text)  # noqa: S314  (surveyed before: no document type, no entities)
+    given = {d.get("name", ""): d.get("value", "") for d in root.iter("default")}
+    named = {value for element in root.iter() for value in element.attrib.values()}
+    paths = {xml, *(xml.parent / Template(value).safe_substitute(given) for value in named)}
+    stats = {str(path): path.stat() for path in paths if path.is_file()}
+    return text + repr([(k, s.st_size, s.st_mtime_ns) for k, s in sorted(stats.items())]).encode()
 
 
 def _nodes(terrain: Terrain) -> dict[str, Any]:
@@ -262,21 +319,6 @@ def _nodes(terrain: Terrain) -> dict[str, Any]:
         "resolution_m": terrain.resolution_m,
         "heights_m": terrain.heights_m,
     }
-
-
-def environment() -> dict[str, str]:
-    """Variables for a process that imports Sionna: which libLLVM, unless there is a GPU."""
-    import shutil
-
-    from rfplatform import libllvm
-    from rfplatform.errors import MissingError
-
-    try:
-        return libllvm.environment(libllvm.find())
-    except MissingError:
-        if shutil.which("nvidia-smi"):
-            return {}
-        raise
 
 
 def trace_groups(sectors: Sequence[Sector]) -> list[tuple[int, ...]]:
@@ -536,18 +578,27 @@ def _relative_db(total: FloatArray, error: FloatArray, lit: npt.NDArray[np.bool_
 # ----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Geometry:
+    """A loaded scene, the terrain in it, and what it is known by."""
+
+    key: str
+    scene: Any
+    terrain: Terrain | None
+
+
 @dataclass(eq=False)
 class _Session:
-    """What the worker holds between requests."""
+    """What the worker holds for one map."""
 
-    scene: Any = None
-    sectors: list[Sector] = field(default_factory=list)
-    groups: list[list[int]] = field(default_factory=list)
-    grid: dict[str, Any] = field(default_factory=dict)
-    config: RayTraced = field(default_factory=RayTraced)
+    scene: Any
+    terrain: Terrain | None
+    sectors: list[Sector]
+    groups: list[list[int]]
+    grid: dict[str, Any]
+    config: RayTraced
+    edge_table_size: int
     active_group: int | None = None
-    edge_table_size: int = 0
-    terrain: Terrain | None = None
     surface: Any = None
     """The receivers' surface over terrain, and the scene extended by it."""
 
@@ -561,60 +612,135 @@ class _Session:
         return np.asarray(self.terrain.height_m(x, y) + height_m)
 
 
+@dataclass(eq=False)
+class _State:
+    """What the worker holds from map to map; nothing of it decides a map's values.
+
+    One scene and no more: Dr.Jit compiles the materials of every scene that lives into each
+    kernel, so that with two of different materials every pair wants kernels of its own, at 3 s,
+    where loading central Helsinki takes 0.1 s.
+    """
+
+    edge_table_size: int = 0
+    geometry: _Geometry | None = None
+    session: _Session | None = None
+
+
 def _handlers() -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
-    session = _Session()
+    state = _State()
 
-    def open_scene(
-        scene: str,
-        merge_shapes: bool,
-        terrain: str | None,
-        sectors: list[dict[str, Any]],
-        groups: list[list[int]],
-        grid: dict[str, Any],
-        config: dict[str, Any],
-    ) -> tuple[dict[str, Any], Arrays]:
-        import mitsuba
-        import sionna.rt as rt
-
-        session.edge_table_size = rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE
-        session.scene = rt.load_scene(scene, merge_shapes=merge_shapes)
-        session.sectors = [Sector(**s) for s in sectors]
-        session.groups, session.grid = groups, grid
-        session.config, session.active_group = RayTraced(**config), None
-        session.terrain = session.surface = None
-        if terrain is not None:
-            with np.load(terrain) as nodes:
-                session.terrain = Terrain(
-                    float(nodes["west_m"]),
-                    float(nodes["south_m"]),
-                    float(nodes["resolution_m"]),
-                    nodes["heights_m"],
-                )
-            if np.ptp(session.terrain.heights_m) > 0.0:  # level ground needs a plane alone
-                session.surface = _receiver_surface(session)
-        for material in session.scene.radio_materials.values():
-            _extend_frequency_range(material)
-        return {"variant": mitsuba.variant()}, {}
+    def current() -> _Session:
+        if state.session is None:
+            raise ValueError("no scene is open")
+        return state.session
 
     def line_of_sight() -> tuple[dict[str, Any], Arrays]:
-        gain, share = _line_of_sight(session)
+        gain, share = _line_of_sight(current())
         return {}, {"gain": gain, "share": share}
 
     def trace(
         group: int, rays: int, seed: int, interactions: Interactions
     ) -> tuple[dict[str, Any], Arrays]:
-        return {}, {"gain": _trace(session, group, rays, seed, interactions)}
+        return {}, {"gain": _trace(current(), group, rays, seed, interactions)}
 
     def point_gains(points_m: list[list[float]]) -> tuple[dict[str, Any], Arrays]:
-        return {}, _point_paths(session, np.array(points_m))
+        return {}, _point_paths(current(), np.array(points_m))
 
     return {
-        "open": open_scene,
+        **_opening_handlers(state),
         "line_of_sight": line_of_sight,
         "trace": trace,
         "point_gains": point_gains,
         **_survey_handlers(),
     }
+
+
+def _opening_handlers(state: _State) -> dict[str, Callable[..., tuple[dict[str, Any], Arrays]]]:
+    """What comes before a map's first ray, and after its last."""
+
+    def start(threads: int | None) -> tuple[dict[str, Any], Arrays]:
+        import drjit
+
+        if threads is not None:
+            drjit.set_thread_count(threads)  # before the first kernel
+        import mitsuba
+        import sionna.rt as rt
+
+        state.edge_table_size = rt.RadioMapSolver._WEDGE_INTERSECTIONS_SIZE
+        return {"variant": mitsuba.variant()}, {}
+
+    def holds(key: str) -> tuple[dict[str, Any], Arrays]:
+        return {"held": state.geometry is not None and state.geometry.key == key}, {}
+
+    def hold(
+        key: str, scene: str, merge_shapes: bool, terrain: str | None
+    ) -> tuple[dict[str, Any], Arrays]:
+        state.geometry = state.session = None
+        gc.collect()
+        state.geometry = _loaded(key, scene, merge_shapes, terrain)
+        return {}, {}
+
+    def open_scene(
+        sectors: list[dict[str, Any]],
+        groups: list[list[int]],
+        grid: dict[str, Any],
+        config: dict[str, Any],
+    ) -> tuple[dict[str, Any], Arrays]:
+        assert state.geometry is not None
+        scene, terrain = state.geometry.scene, state.geometry.terrain
+        _strip(scene)
+        session = _Session(
+            scene,
+            terrain,
+            [Sector(**s) for s in sectors],
+            groups,
+            grid,
+            RayTraced(**config),
+            state.edge_table_size,
+        )
+        if terrain is not None and np.ptp(terrain.heights_m) > 0.0:
+            session.surface = _receiver_surface(session)  # level ground needs a plane alone
+        state.session = session
+        return {}, {}
+
+    def rest() -> tuple[dict[str, Any], Arrays]:
+        import drjit
+
+        state.session = None
+        if state.geometry is not None:
+            _strip(state.geometry.scene)
+        gc.collect()
+        drjit.flush_malloc_cache()
+        return {}, {}
+
+    return {"start": start, "holds": holds, "hold": hold, "open": open_scene, "rest": rest}
+
+
+def _loaded(key: str, scene: str, merge_shapes: bool, terrain: str | None) -> _Geometry:
+    import sionna.rt as rt
+
+    loaded = rt.load_scene(scene, merge_shapes=merge_shapes)
+    for material in loaded.radio_materials.values():
+        _extend_frequency_range(material)
+    if terrain is None:
+        return _Geometry(key, loaded, None)
+    with np.load(terrain) as nodes:
+        return _Geometry(
+            key,
+            loaded,
+            Terrain(
+                float(nodes["west_m"]),
+                float(nodes["south_m"]),
+                float(nodes["resolution_m"]),
+                nodes["heights_m"],
+            ),
+        )
+
+
+def _strip(scene: Any) -> None:  # noqa: ANN401
+    """Take a former map's transmitters and receivers out of a scene."""
+    for name in [*scene.transmitters, *scene.receivers]:
+        scene.remove(name)
 
 
 def _extend_frequency_range(material: Any) -> None:  # noqa: ANN401
@@ -630,12 +756,10 @@ def _extend_frequency_range(material: Any) -> None:  # noqa: ANN401
     ranges = ITU_MATERIALS_PROPERTIES[material.itu_type]
 
     def properties(frequency_hz: Any) -> tuple[Any, Any]:  # noqa: ANN401
-        import mitsuba as mi
-
         f_ghz = float(frequency_hz[0]) / 1e9
         nearest = min(ranges, key=lambda r: max(r[0] / f_ghz, f_ghz / r[1], 1.0))
         a, b, c, d = ranges[nearest]
-        return mi.Float(a * f_ghz**b), mi.Float(c * f_ghz**d)
+        return _unbaked(a * f_ghz**b), _unbaked(c * f_ghz**d)
 
     material.frequency_update_callback = properties
 
@@ -650,7 +774,7 @@ def _activate(session: _Session, group: int) -> list[Sector]:
     scene = session.scene
     for name in list(scene.transmitters):
         scene.remove(name)
-    scene.frequency = sectors[0].frequency_hz
+    scene.frequency = _unbaked(sectors[0].frequency_hz)
     scene.tx_array = scene.rx_array = _array(sectors[0].antenna)
     for i, s in enumerate(sectors):
         orientation = list(sector_orientation_rad(s.azimuth_deg, s.downtilt_deg))
@@ -659,6 +783,19 @@ def _activate(session: _Session, group: int) -> list[Sector]:
         )
     session.active_group = group
     return sectors
+
+
+def _unbaked(value: float) -> Any:  # noqa: ANN401
+    """A number that is read by kernels rather than written into them.
+
+    Otherwise every carrier is other code, and 3 s of compiling.
+    """
+    import drjit as dr
+    import mitsuba as mi
+
+    number = mi.Float(value)
+    dr.make_opaque(number)
+    return number
 
 
 def _array(antenna_name: str) -> Any:  # noqa: ANN401

@@ -10,13 +10,16 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from typing import IO, Any, Self
 
 import numpy as np
@@ -53,6 +56,10 @@ class Worker:
         What its errors call it.
     relief : str
         What to do where memory does not suffice.
+
+    Notes
+    -----
+    The child outlives the thread that asks for it, but never this process.
     """
 
     def __init__(
@@ -64,15 +71,8 @@ class Worker:
     ) -> None:
         self._name, self._relief = name, relief
         self._last_words: deque[str] = deque(maxlen=40)
-        # A session of its own: Ctrl-C reaches the caller alone, which decides what to keep.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
+        self._answer_due = False
+        self._process = _started([sys.executable, "-m", module], {**os.environ, **environment})
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -81,21 +81,31 @@ class Worker:
         """Process id of the child."""
         return self._process.pid
 
+    @property
+    def ready(self) -> bool:
+        """Whether it lives and owes no answer, as it does to a sender that was interrupted."""
+        return not self._answer_due and self._process.poll() is None
+
     def ask(self, request: str, /, **values: object) -> Reply:
         """Send one request and wait for its answer.
 
         Raises
         ------
         WorkerError
-            If the child died or reports an error.
+            If the child died or reports an error, or still owes the answer to a request whose
+            sender was interrupted.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if self._answer_due and self._process.poll() is None:
+            raise WorkerError(f"{self._name} was interrupted before it had answered; start another")
+        self._answer_due = True
         try:
             _send(self._process.stdin, {"request": request, "values": values}, {})
             message, arrays = _receive(self._process.stdout)
         except (EOFError, OSError, ValueError) as error:
             raise WorkerError(self._obituary()) from error
+        self._answer_due = False
         if "error" in message:
             raise WorkerError(message["error"])
         return Reply(message["values"], arrays)
@@ -144,6 +154,53 @@ class Worker:
         return f"{self._name} died ({hint}); its last words: {words}"
 
 
+def _started(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A child of the starting thread.
+
+    Linux ends a child that asked to die with its parent when the *thread* that started it ends:
+    that must be one which lives as long as this process, whoever asks.
+    """
+    started: Future[subprocess.Popen[bytes]] = Future()
+    _starting_thread(os.getpid()).put((started, command, environment))
+    return started.result()
+
+
+_Start = tuple["Future[subprocess.Popen[bytes]]", list[str], Mapping[str, str]]
+
+
+@cache
+def _starting_thread(pid: int) -> queue.SimpleQueue[_Start]:  # noqa: ARG001  (a fork has no threads)
+    """Orders for the thread of a process that starts its children."""
+    orders: queue.SimpleQueue[_Start] = queue.SimpleQueue()
+    # A daemon: it must not end before threads that still work when the main one is through.
+    threading.Thread(target=_start_all, args=(orders,), name="starts-workers", daemon=True).start()
+    return orders
+
+
+def _start_all(orders: queue.SimpleQueue[_Start]) -> None:
+    while True:
+        _start(*orders.get())
+
+
+def _start(
+    started: Future[subprocess.Popen[bytes]], command: list[str], environment: Mapping[str, str]
+) -> None:
+    try:
+        # A session of its own: Ctrl-C reaches the caller alone, which decides what to keep.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+    except Exception as error:  # noqa: BLE001  (whatever it is, the asker is told)
+        started.set_exception(error)
+    else:
+        started.set_result(process)
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -178,7 +235,7 @@ def serve(handlers: Mapping[str, Handler], name: str = RAY_TRACING) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to end this process with its parent, however that one ends."""
+    """Ask Linux to end this process with the thread that started it, however that one ends."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

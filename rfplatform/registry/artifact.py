@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
@@ -152,8 +152,9 @@ class Artifact:
         return hashlib.sha256(canonical_json(body)).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values, for reading: mappings are the artifact's own."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**values, "files": [dict(vars(f)) for f in self.files]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Artifact:
@@ -172,7 +173,7 @@ class Artifact:
                     "parents": tuple(values["parents"]),
                 }
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise InputError(f"not an artifact's record ({error})") from error
 
 

@@ -165,7 +165,7 @@ print("REPORT" + json.dumps(report))
 
 def test_sionna_loads_the_same_triangles(tmp_path, village):
     # A child process: a libLLVM that does not fit would abort the tests.
-    from rfplatform.propagation.raytraced import environment
+    from rfplatform.propagation.process import environment
 
     try:
         variables = environment()

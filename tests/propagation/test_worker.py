@@ -1,9 +1,11 @@
 """A child process whose end, however bad, is one error here."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -86,8 +88,9 @@ def babble():
 def refuse():
     return {"x": object()}, {}
 
-def sleep():
-    time.sleep(600)
+def sleep(seconds=600):
+    time.sleep(seconds)
+    return {"slept": seconds}, {}
 
 if __name__ == "__main__":
     ANSWERS = os.dup(1)
@@ -217,12 +220,88 @@ def test_context_ends_the_child_even_while_it_works(toy):
     running.close()  # twice does no harm
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-def test_child_dies_with_a_parent_that_is_killed(toy):
+def test_interrupted_request_leaves_no_answer_for_the_next(worker):
+    assert worker.ready
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            worker.ask("sleep", seconds=1.0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not worker.ready
+    time.sleep(1.0)  # the answer is there by now
+    with pytest.raises(WorkerError, match="interrupted"):
+        worker.ask("count")
+
+
+def test_ready_until_it_dies(worker):
+    with pytest.raises(WorkerError):
+        worker.ask("fail", text="an error is an answer")
+    assert worker.ready
+    with pytest.raises(WorkerError):
+        worker.ask("leave", code=0)
+    assert not worker.ready
+
+
+def test_child_outlives_the_thread_that_asked_for_it(toy):
+    started = []
+    thread = threading.Thread(target=lambda: started.append(Worker("toy_worker", toy)))
+    thread.start()
+    thread.join()
+    with started[0] as running:
+        assert running.ask("count").values == {"n": 1}
+        time.sleep(0.3)
+        assert running.ask("count").values == {"n": 2}
+
+
+def test_a_fork_starts_children_too(toy):
     parent = textwrap.dedent(
         """
+        import os
         from rfplatform.propagation.worker import Worker
-        worker = Worker("toy_worker", {})
+        with Worker("toy_worker", {}) as worker:
+            worker.ask("count")
+        forked = os.fork()
+        with Worker("toy_worker", {}) as worker:
+            print(worker.ask("count").values["n"], flush=True)
+        if forked:
+            os.waitpid(forked, 0)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", parent],
+        capture_output=True,
+        env={**os.environ, **toy},
+        timeout=30,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["1", "1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+@pytest.mark.parametrize("asker", ["main", "passing"])
+def test_child_dies_with_a_parent_that_is_killed(toy, asker):
+    parent = textwrap.dedent(
+        f"""
+        import threading
+        from rfplatform.propagation.worker import Worker
+        started = []
+        def ask():
+            started.append(Worker("toy_worker", {{}}))
+        if "{asker}" == "main":
+            ask()
+        else:
+            thread = threading.Thread(target=ask)
+            thread.start()
+            thread.join()
+        worker = started[0]
         worker.ask("count")
         print(worker.pid, flush=True)
         worker.ask("sleep")
