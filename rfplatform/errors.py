@@ -1,22 +1,32 @@
 """The errors that a user can cause or mend; each message says what, where and what to do."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class RfplatformError(Exception):
     """Base of every error that is shown as one line, without a traceback."""
 
+    exit_code: ClassVar[int] = 1
+    """What the command exits with."""
+
 
 class InputError(RfplatformError):
-    """The input can't be used: a file, an option, a place. The command exits with 2."""
+    """The input can't be used: a file, an option, a place."""
+
+    exit_code = 2
 
 
 class WorkerError(RfplatformError):
-    """A worker process died or failed; the message carries its last words. Exit code 3."""
+    """A worker process died or failed; the message carries its last words."""
+
+    exit_code = 3
 
 
 class MissingError(RfplatformError):
-    """Something that the machine lacks (a library, the network). Exit code 4."""
+    """Something that the machine lacks (a library, the network)."""
+
+    exit_code = 4
 
 
 class NoSpaceError(MissingError):

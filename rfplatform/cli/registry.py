@@ -1,18 +1,18 @@
-"""The command line's `rfplatform registry`: data sets, maps and models by name.
-
-Nothing heavy is imported until a command runs. Exit codes are those of `rfplatform.cli`.
-"""
+"""The commands of `rfplatform registry`: data sets, maps and models by name."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rfplatform.cli.live import interruptible
+from rfplatform.cli.options import JsonOption
+from rfplatform.cli.show import fact_table, show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rfplatform.registry.lineage import Lineage
     from rfplatform.registry.registry import Registry
 
-FAULTY, INTERRUPTED = 2, 130
+FAULTY = 2
 SIBLINGS = 8
 """Of one kind in a tree; of more, the first few are shown and the rest counted."""
 FEW = 3
@@ -59,7 +59,6 @@ UrlArgument = Annotated[
     str,
     typer.Argument(metavar="URL", help="A store: a folder, s3://..., gs://...", show_default=False),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 WithParentsOption = Annotated[
     bool,
     typer.Option("--with-parents", help="And the files of all that it was made from."),
@@ -342,17 +341,13 @@ def _live() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int | N
     def report(text: str) -> None:
         bar.update(task, description=text, total=None, amount="")
 
-    def show(what: str, done: int, total: int | None) -> None:
+    def amount_done(what: str, done: int, total: int | None) -> None:
         of = f" of {_bytes(total)}" if total else ""
         amount = f"{_bytes(done)}{of}"
         bar.update(task, description=what or None, completed=done, total=total, amount=amount)
 
-    try:
-        with bar:
-            yield report, show
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: the same again goes on from here\n")
-        raise typer.Exit(INTERRUPTED) from None
+    with interruptible("the same again goes on from here"), bar:
+        yield report, amount_done
 
 
 # ----------------------------------------------------------------------------------------------
@@ -366,9 +361,7 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
-    from rfplatform.cli import _show
-
-    _show({"warnings": [], **record}, summary, as_json=as_json)
+    show({"warnings": [], **record}, summary, as_json=as_json)
 
 
 def _listing(record: Mapping[str, Any]) -> RenderableType:
@@ -456,7 +449,7 @@ def _description(record: Mapping[str, Any]) -> RenderableType:
     if record.get("digest"):
         rows.append(("Digest", Text(record["digest"], style="dim")))
     title = Text(record["title"]) if record["title"] else Text()
-    return Group(_title(record["ref"], record["kind"]), title, Text(), _facts(rows), Text())
+    return Group(_title(record["ref"], record["kind"]), title, Text(), fact_table(rows), Text())
 
 
 def _some(refs: Sequence[str], count: int) -> Text:
@@ -611,7 +604,7 @@ def _told(record: Mapping[str, Any], rows: Sequence[tuple[str, RenderableType]])
 
     warnings = [Text(f"! {text}", style="yellow") for text in record["warnings"]]
     title = [Text(record["title"])] if record.get("title") else []
-    return Group(_title(record["ref"], record.get("kind", "")), *title, _facts(rows), *warnings)
+    return Group(_title(record["ref"], record.get("kind", "")), *title, fact_table(rows), *warnings)
 
 
 def _faults(record: Mapping[str, Any]) -> RenderableType:
@@ -672,17 +665,6 @@ def _ref(ref: str, kind: str) -> Text:
 
     name, at, version = ref.partition("@")
     return Text.assemble((name, f"bold {_KIND_STYLES.get(kind, '')}"), (f"{at}{version}", "dim"))
-
-
-def _facts(rows: Sequence[tuple[str, RenderableType]]) -> RenderableType:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value)
-    return table
 
 
 def _files_of(count: int) -> str:

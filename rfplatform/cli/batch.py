@@ -1,4 +1,4 @@
-"""The command line's `rfplatform batch`: many maps, what is shown meanwhile, and at the end."""
+"""The command `rfplatform batch`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rfplatform.cli.live import interruptible
+from rfplatform.cli.options import JsonOption
+from rfplatform.cli.show import duration, fact_table, short, show
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 SET_ASIDE = 5
 """Exit code of a batch that finished, but for maps that it set aside."""
+
+KEPT = "what is finished is kept, and the same command goes on"
 
 MOST_FAULTS = 50
 MOST_FAILURES = 8
@@ -61,7 +67,7 @@ def batch_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what there is to do, and do nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make many maps: what is there already is kept, what fails is set aside.
 
@@ -112,9 +118,7 @@ def _print(
     *,
     as_json: bool,
 ) -> None:
-    from rfplatform.cli import _show
-
-    _show({"warnings": [], **record}, summary, as_json=as_json)
+    show({"warnings": [], **record}, summary, as_json=as_json)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -129,14 +133,12 @@ def _live() -> Iterator[tuple[Progress, Report]]:
     from rich.live import Live
     from rich.text import Text
 
-    from rfplatform.cli import _interruptible
-
     console = Console(stderr=True)
     if not console.is_terminal:
-        with _interruptible():
+        with interruptible(KEPT):
             yield lambda _: None, lambda _: None
         return
-    with _interruptible(), Live(console=console, transient=True, refresh_per_second=4) as live:
+    with interruptible(KEPT), Live(console=console, transient=True, refresh_per_second=4) as live:
 
         def report(text: str) -> None:
             live.update(Text(text, style="cyan"))
@@ -166,11 +168,9 @@ def _bar(now: Status) -> RenderableType:
 def _pace(now: Status) -> list[RenderableType]:
     from rich.text import Text
 
-    from rfplatform.cli import _duration, _short
-
-    rate = f"{_short(now.rays_per_s)} rays/s" if now.rays_per_s else ""
-    left = "" if now.left_s is None or not now.alive else f"{_duration(round(now.left_s))} left"
-    return [Text(rate, style="dim"), Text(left), Text(_duration(round(now.elapsed_s)), style="dim")]
+    rate = f"{short(now.rays_per_s)} rays/s" if now.rays_per_s else ""
+    left = "" if now.left_s is None or not now.alive else f"{duration(round(now.left_s))} left"
+    return [Text(rate, style="dim"), Text(left), Text(duration(round(now.elapsed_s)), style="dim")]
 
 
 def _counts(now: Status) -> RenderableType:
@@ -234,22 +234,20 @@ def _batch_summary(record: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from rfplatform.cli import _duration, _facts, _short
-
     made = f"{record['done']:,} of {record['maps']:,}"
     detail = f"   {record['made']:,} made now, {record['already']:,} were there"
     if record["empty"]:
         detail += f"; {record['empty']:,} tiles that no sector reaches are left out"
     rows: list[tuple[str, RenderableType]] = [
         ("Maps", Text.assemble((made, "bold"), (detail, "dim"))),
-        ("Time", Text(_duration(record["seconds"]))),
+        ("Time", Text(duration(record["seconds"]))),
     ]
     if record["rays_per_s"]:
-        rows.append(("Rays", Text(f"{_short(record['rays'])}, {_short(record['rays_per_s'])}/s")))
+        rows.append(("Rays", Text(f"{short(record['rays'])}, {short(record['rays_per_s'])}/s")))
     rows.append(("Written", Text(record["out"], style="bold", overflow="fold")))
     if record["collection"]:
         rows.append(("Collection", Text(f"{record['collection']}   catalog.parquet, stac/")))
-    lines: list[RenderableType] = [_facts(rows)]
+    lines: list[RenderableType] = [fact_table(rows)]
     lines += [Text(f"! {text}", style="yellow") for text in record["warnings"]]
     failed = record["failed"]
     if failed:

@@ -1,0 +1,78 @@
+"""The commands `rfplatform doctor` and `bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rfplatform.cli.live import live
+from rfplatform.cli.options import OUTPUT, JsonOption
+from rfplatform.errors import MissingError
+
+
+def doctor_command(as_json: JsonOption = False) -> None:
+    """Look at what this machine has for radio maps, and say what to type for what it lacks."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from rfplatform.doctor import diagnose, ok, render
+
+    with live() as (_, report):
+        report("Looking around, and tracing a tiny map")
+        checks = diagnose()
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
+    else:
+        render(checks, Console())
+    if not ok(checks):
+        raise typer.Exit(MissingError.exit_code)
+
+
+def bench_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A benchmark, or a family such as [bold]speed[/].  [dim]default: all[/]",
+            show_default=False,
+        ),
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Tell what there is, and run nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Directory for the figures of the benchmarks that draw any.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure accuracy and speed, with a baseline beside every score.
+
+    A missed target is told, and is no error.
+    """
+    from rich.console import Console
+
+    from pipelines.bench import Config, listed, main, render, render_list
+
+    console = Console(highlight=False)
+    if listing:
+        found = listed(name)
+        if as_json:
+            typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        else:
+            console.print(render_list(found))
+        return
+    with live() as (_, report):
+        result = main(Config(name, out=out), report=report)
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        console.print(render(result))
