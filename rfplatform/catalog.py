@@ -11,6 +11,7 @@ from rfplatform.benchmark import Benchmark
 from rfplatform.benchmarks.antenna import ANTENNA
 from rfplatform.benchmarks.blender import BLENDER
 from rfplatform.benchmarks.physics import PHYSICS
+from rfplatform.benchmarks.registry import REGISTRY
 from rfplatform.benchmarks.speed import SPEED
 from rfplatform.benchmarks.terrain import TERRAIN
 from rfplatform.errors import unknown_name
@@ -55,7 +56,7 @@ SOLVERS: Mapping[str, SolverEntry] = MappingProxyType(
 )
 """Solvers by the names that ``--solver`` takes."""
 
-_ALL: tuple[Benchmark[Any], ...] = (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER)
+_ALL: tuple[Benchmark[Any], ...] = (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER, REGISTRY)
 
 BENCHMARKS: Mapping[str, Benchmark[Any]] = MappingProxyType(
     {benchmark.name: benchmark for benchmark in _ALL}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rfplatform.cli.live import live
-from rfplatform.cli.options import OUTPUT, JsonOption
+from rfplatform.cli.options import OUTPUT, JsonOption, RegisterOption
 from rfplatform.errors import MissingError
 
 
@@ -52,6 +52,7 @@ def bench_command(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    register: RegisterOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure accuracy and speed, with a baseline beside every score.
@@ -72,6 +73,12 @@ def bench_command(
         return
     with live() as (_, report):
         result = main(Config(name, out=out), report=report)
+    if register:
+        from pipelines.registered import register_report
+        from rfplatform.registry.registry import Registry
+
+        report_ref = register_report(Registry.default(), result, name).ref
+        typer.echo(f"in the registry as {report_ref}", err=True)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
     else:

@@ -21,11 +21,12 @@ from rfplatform.cli.options import (
     OriginOption,
     OutOption,
     OverwriteOption,
+    RegisterOption,
     TerrainOption,
     TerrainResolutionOption,
 )
 from rfplatform.cli.scene import scene_facts, terrain_facts
-from rfplatform.cli.show import fact_table, notes, short, show, times, title, written
+from rfplatform.cli.show import fact_table, notes, registered, short, show, times, title, written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -184,6 +185,7 @@ def map_command(
     ] = "zarr,tif,kmz,gpkg,png",
     out: OutOption = None,
     overwrite: OverwriteOption = False,
+    register: RegisterOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a radio map of an area: Zarr, GeoTIFF, KMZ, GeoPackage and picture.
@@ -225,6 +227,8 @@ def map_command(
     )
     with live() as (progress, report):
         record = main(config, progress=progress, report=report)
+    if register:
+        record = registered(record, "radio-map")
     show(record, _map_summary, as_json=as_json)
     if record["solver"].get("stopped_by") == "interrupted":
         sys.stderr.write(f"interrupted: {record['out']} holds the map of the rays so far\n")

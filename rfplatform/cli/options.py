@@ -63,3 +63,11 @@ JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print the summary as JSON.", rich_help_panel=OUTPUT),
 ]
+RegisterOption = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        help="Take it into the registry, with what it was made from.",
+        rich_help_panel=OUTPUT,
+    ),
+]

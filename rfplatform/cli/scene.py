@@ -17,10 +17,11 @@ from rfplatform.cli.options import (
     JsonOption,
     OriginOption,
     OverwriteOption,
+    RegisterOption,
     TerrainOption,
     TerrainResolutionOption,
 )
-from rfplatform.cli.show import duration, fact_table, notes, show, times, title, written
+from rfplatform.cli.show import duration, fact_table, notes, registered, show, times, title, written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,6 +62,7 @@ def scene_command(
         ),
     ] = None,
     overwrite: OverwriteOption = False,
+    register: RegisterOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make the scene alone: Mitsuba XML with PLY meshes, buildings and their heights."""
@@ -79,6 +81,8 @@ def scene_command(
     )
     with live() as (_, report):
         record = main(config, report=report)
+    if register:
+        record = registered(record, "scene")
     show(record, _scene_summary, as_json=as_json)
 
 

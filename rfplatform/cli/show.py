@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from rfplatform.registry.artifact import Kind
+
 
 def show(
     record: Mapping[str, Any],
@@ -85,6 +87,8 @@ def written(record: Mapping[str, Any]) -> RenderableType:
 
     text = Text(f"{record['out']}/", style="bold", overflow="fold")
     text.append("\n" + "  ".join(record["outputs"]), style="not bold")
+    if "registered" in record:
+        text.append(f"\nin the registry as {record['registered']}", style="not bold")
     return text
 
 
@@ -107,3 +111,12 @@ def duration(seconds: float) -> str:
         return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes / 60:.1f} h"
+
+
+def registered(record: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Take an output into the registry; the record with its name there."""
+    from pipelines.registered import register_output
+    from rfplatform.registry.registry import Registry
+
+    artifact = register_output(Registry.default(), record, kind)
+    return {**record, "registered": artifact.ref}

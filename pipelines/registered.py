@@ -1,0 +1,144 @@
+"""What a command made, taken into the registry with what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.bench import Result
+from pipelines.inputs import OSM_LICENCE
+from pipelines.scene import slug
+from rfplatform.formats.archive import write_archive
+from rfplatform.registry.artifact import Artifact, File, Kind
+from rfplatform.registry.registry import Registry
+
+_TIMINGS = ("stages_s", "versions")
+
+
+def register_output(registry: Registry, record: Mapping[str, Any], kind: Kind) -> Artifact:
+    """Take what `rfplatform map` or `scene` wrote into the registry.
+
+    Parameters
+    ----------
+    registry : Registry
+    record : mapping
+        What the pipeline returned.
+    kind : str
+        "radio-map" or "scene".
+
+    Returns
+    -------
+    Artifact
+        ``maps/AREA`` or ``scenes/AREA``, its version the beginning of its contents' hash. What it
+        was read from is its parents: their hashes are kept, and where they lie.
+    """
+    out = Path(record["out"])
+    inputs = record["inputs"] if "inputs" in record else {"area": record["input"]}
+    with tempfile.TemporaryDirectory(prefix="rfplatform-") as folder:
+        local = _packed(out, Path(folder))
+        files = tuple(File.of(place, path) for path, place in sorted(local.items()))
+        # Its record tells of times and versions, too: it is no part of what it is.
+        told = [f for f in files if f.path not in ("run.json", "scene.json")]
+        artifact = Artifact(
+            f"{'maps' if kind == 'radio-map' else 'scenes'}/{slug(record['area']['name'])}",
+            _together(told)[:16],
+            kind,
+            files,
+            tuple(_parents(registry, inputs)),
+            title=record["area"]["name"],
+            licence=_licence(record["attribution"]),
+            schema="what `rfplatform map` writes" if kind == "radio-map" else "Mitsuba XML, PLY",
+            config=record["options"],
+            facts={name: record[name] for name in _FACTS if name in record},
+            run={name: record[name] for name in _TIMINGS},
+        )
+        if registry.has(artifact.ref):
+            return registry.get(artifact.ref)
+        return registry.add(artifact, local)
+
+
+_FACTS = ("area", "crs", "grid", "sectors", "solver", "coverage", "planning", "buildings")
+
+
+def _packed(out: Path, folder: Path) -> dict[str, Path]:
+    """An output's files by their paths; a Zarr store as one."""
+    local: dict[str, Path] = {}
+    for path in sorted(p for p in out.rglob("*") if p.is_file()):
+        inside = path.relative_to(out)
+        if not inside.parts[0].endswith(".zarr"):
+            local[inside.as_posix()] = path
+    for store in sorted(out.glob("*.zarr")):
+        packed = folder / f"{store.name}.zip"
+        chunks = {
+            p.relative_to(store).as_posix(): p.read_bytes()
+            for p in sorted(store.rglob("*"))
+            if p.is_file()
+        }
+        write_archive(chunks, packed)
+        local[packed.name] = packed
+    return local
+
+
+def _parents(registry: Registry, inputs: Mapping[str, Any]) -> Iterable[str]:
+    for found in inputs.values():
+        for one in found if isinstance(found, list) else [found]:
+            if one is not None:
+                yield _input(registry, Path(one["path"]), one["sha256"])
+
+
+def _input(registry: Registry, path: Path, sha256: str) -> str:
+    """Make a file known that stays where it is."""
+    file = File(path.name, sha256, path.stat().st_size, path.resolve().as_uri())
+    osm = path.name.endswith((".osm", ".pbf", ".osm.gz", ".osm.bz2"))
+    artifact = Artifact(
+        f"inputs/{slug(path.name)}",
+        sha256[:16],
+        "dataset",
+        (file,),
+        title=path.name,
+        licence=OSM_LICENCE if osm else "",
+    )
+    if not registry.has(artifact.ref):
+        registry.add(artifact)
+    return artifact.ref
+
+
+def _licence(attribution: str) -> str:
+    return OSM_LICENCE if "OpenStreetMap" in attribution else ""
+
+
+def _together(files: Iterable[File]) -> str:
+    return hashlib.sha256("\n".join(f"{f.sha256} {f.path}" for f in files).encode()).hexdigest()
+
+
+def register_report(registry: Registry, result: Result, name: str | None) -> Artifact:
+    """Take what benchmarks scored into the registry, under the time of now.
+
+    Returns
+    -------
+    Artifact
+        ``reports/NAME``, with every row of the report among its facts.
+    """
+    body = result.to_dict()
+    now = datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="rfplatform-") as folder:
+        path = Path(folder, "report.json")
+        path.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return registry.add(
+            Artifact(
+                f"reports/{slug(name or 'all')}",
+                now.strftime("%Y%m%dT%H%M%SZ"),
+                "report",
+                (File.of(path),),
+                title=f"rfplatform bench {name or ''}".strip(),
+                schema="rows of `rfplatform bench --json`",
+                facts={"metrics": body["rows"]},
+                run={k: v for k, v in body.items() if k != "rows"},
+            ),
+            {path.name: path},
+        )
