@@ -314,7 +314,7 @@ def make_map(
                 "pid": os.getpid(),
                 "platform": platform.platform(),
                 "versions": versions(),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
             },
         )
     )

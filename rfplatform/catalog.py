@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from rfplatform.antennas import NAMED as ANTENNAS
 from rfplatform.benchmark import Benchmark
 from rfplatform.benchmarks.antenna import ANTENNA
+from rfplatform.benchmarks.batch import BATCH
 from rfplatform.benchmarks.blender import BLENDER
 from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.registry import REGISTRY
@@ -56,7 +57,7 @@ SOLVERS: Mapping[str, SolverEntry] = MappingProxyType(
 )
 """Solvers by the names that ``--solver`` takes."""
 
-_ALL: tuple[Benchmark[Any], ...] = (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER, REGISTRY)
+_ALL: tuple[Benchmark[Any], ...] = (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER, *BATCH, REGISTRY)
 
 BENCHMARKS: Mapping[str, Benchmark[Any]] = MappingProxyType(
     {benchmark.name: benchmark for benchmark in _ALL}
