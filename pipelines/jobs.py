@@ -35,7 +35,7 @@ from rfplatform.geodata.place import (
 FORMATS = ("zarr", "tif")
 """What a job writes where it does not say."""
 
-TILE_MARGIN_M = 500.0
+TILE_MARGIN_M = 1000.0
 TILE_OVERLAP_M = 64.0
 FEWEST_TILE_CELLS = 16
 MOST_JOBS = 1_000_000

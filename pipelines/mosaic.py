@@ -25,12 +25,13 @@ from rfplatform.formats.blocks import (
 from rfplatform.formats.geotiff import Band, map_bands
 from rfplatform.formats.zarr import map_dataset
 from rfplatform.geodata.place import parse_bbox
-from rfplatform.mosaic import LAYERS, Part, blend
+from rfplatform.mosaic import LAYERS, Part, blend, level_at_cuts_dbm
 from rfplatform.planning.layers import PlanningLayers, planning_layers
 from rfplatform.radiomap import BoolArray, Grid, RadioMap
 from rfplatform.registry.store import Store
 from rfplatform.scene import Area, Scene, Solids
 from rfplatform.staging import staged
+from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -161,10 +162,15 @@ def _write_blocks(plan: Plan, partial: Path, work: Path, tally: _Tally, tell: Re
             store.write(block.dataset, rows.start, columns.start, block.sector_ids)
             raster.write(block.bands, block.covered, rows, columns, block.sector_ids)
             tally.add(block.dataset, block.covered)
+            tally.add_cuts(plan, block)
             del block  # Or it would lie in memory beside the next.
     store.close()
     tell("Writing the GeoTIFF")
     raster.copy_to(partial / TIF)
+
+
+CUT_DBM = -100.0
+"""RSS of a sector at which it matters that a tile does not have it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +181,7 @@ class _Block:
     bands: list[Band]
     covered: BoolArray
     sector_ids: npt.NDArray[np.intp]
+    cut_dbm: FloatArray
 
 
 def _block(plan: Plan, rows: slice, columns: slice) -> _Block:
@@ -191,11 +198,13 @@ def _block(plan: Plan, rows: slice, columns: slice) -> _Block:
         num_y=high - low,
     )
     parts, ids = _parts(plan, slice(low, high), slice(left, right))
-    radio_map, covered = blend(grid, [plan.sectors[i] for i in ids], parts, plan.attrs)
+    sectors = [plan.sectors[i] for i in ids]
+    radio_map, covered = blend(grid, sectors, parts, plan.attrs)
+    cut_dbm = level_at_cuts_dbm(grid, sectors, parts)
     del parts
     if len(ids) == 0:
         radio_map = _without_power(radio_map, plan)
-        ids = np.array([0], dtype=np.intp)
+        ids, cut_dbm = np.array([0], dtype=np.intp), np.array([-np.inf])
     planning = planning_layers(radio_map, plan.assumptions)
     dataset = map_dataset(radio_map, planning, plan.assumptions.noise_figure_db)
     for name in RASTERS_OF_SECTORS:
@@ -212,6 +221,7 @@ def _block(plan: Plan, rows: slice, columns: slice) -> _Block:
         [replace(band, values=band.values[inner]) for band in bands],
         covered[inner],
         ids,
+        cut_dbm,
     )
 
 
@@ -274,6 +284,7 @@ class _Tally:
         self._edges = np.arange(-300.0, 101.0, 0.1)
         self._rss = np.zeros(len(self._edges) - 1, dtype=np.int64)
         self._sinr = np.zeros_like(self._rss)
+        self._cut_dbm: dict[str, float] = {}
 
     def add(self, dataset: xr.Dataset, covered: BoolArray) -> None:
         outdoor = dataset["outdoor"].to_numpy() & covered
@@ -287,6 +298,25 @@ class _Tally:
             self.at_least[level_dbm] += int((rss_dbm[reached] >= level_dbm).sum())
         self._rss += np.histogram(rss_dbm[reached], self._edges)[0]
         self._sinr += np.histogram(sinr_db[reached], self._edges)[0]
+
+    def add_cuts(self, plan: Plan, block: _Block) -> None:
+        """Note which sectors end at the margin of tiles, where they are still received."""
+        for sector_id, level_dbm in zip(block.sector_ids, block.cut_dbm, strict=True):
+            if level_dbm >= CUT_DBM:
+                label = plan.sectors[sector_id].label
+                self._cut_dbm[label] = max(level_dbm, self._cut_dbm.get(label, -np.inf))
+
+    def cut_warnings(self) -> list[str]:
+        """What a reader must know of sectors that end too soon."""
+        if not self._cut_dbm:
+            return []
+        label, level_dbm = max(self._cut_dbm.items(), key=lambda item: item[1])
+        more = len(self._cut_dbm) - 1
+        others = f" and {more} more sector{'s' if more > 1 else ''}" if more else ""
+        return [
+            f"{label}{others} end where a tile begins that lies beyond their tile_margin_m, with "
+            f"up to {level_dbm:.0f} dBm: a larger margin shows them farther"
+        ]
 
     def coverage(self) -> dict[str, Any]:
         """As of a map, see `pipelines.map.coverage`."""
@@ -419,5 +449,5 @@ def _describe(plan: Plan, tally: _Tally) -> dict[str, Any]:
         "planning": {"assumptions": asdict(plan.assumptions)},
         "chunk_cells": plan.chunk_cells,
         "blending": "linear power, weights linear over the overlap; errors as of independent tiles",
-        "warnings": list(plan.warnings),
+        "warnings": [*plan.warnings, *tally.cut_warnings()],
     }

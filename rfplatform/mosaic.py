@@ -300,6 +300,38 @@ def _sums(having: Sequence[tuple[_Placed, int]], num_shared: int) -> dict[str, F
     return sums
 
 
+def level_at_cuts_dbm(grid: Grid, sectors: Sequence[Sector], parts: Sequence[Part]) -> FloatArray:
+    """How strong a sector still is where a part that has it gives way to one that has it not.
+
+    Parameters
+    ----------
+    grid, sectors, parts : Grid, sequence of Sector, sequence of Part
+        As for `blend`.
+
+    Returns
+    -------
+    ndarray, [num_sectors]
+        Received signal strength [dBm] that a tenth of such cells reach; -inf where there are none,
+        or where it is hardly received there.
+    """
+    placed, _ = _placed(grid, parts)
+    num_shared = int(sum(np.count_nonzero(p.shared) for p in placed))
+    found = np.full(len(sectors), -np.inf)
+    for i, sector in enumerate(sectors):
+        having = np.zeros(num_shared)
+        level_db = np.full(num_shared, -np.inf)
+        for p in placed:
+            for own in np.flatnonzero(np.asarray(p.part.sector_ids) == i):
+                having[p.slots] += p.share
+                gain_db = p.part.radio_map.path_gain_db[own][p.shared]
+                level_db[p.slots] = np.maximum(level_db[p.slots], gain_db)
+        cut = (having > 0.0) & (having < 1.0 - 1e-6)
+        if cut.any():
+            levels_db = np.sort(level_db[cut])
+            found[i] = float(levels_db[int(0.9 * len(levels_db))]) + sector.power_dbm
+    return found
+
+
 def moved(sector: Sector, grid: Grid, to: Grid) -> Sector:
     """A sector of one frame in another of the same CRS."""
     return replace(

@@ -331,7 +331,7 @@ def test_tiles_that_can_not_be_cut(write, columns, told):
 
 def test_an_overlap_by_default_is_whole_pairs_of_cells(write):
     [job] = read_jobs(write("area,resolution,tile_m\nhelsinki,5,1000\n"))
-    assert (job.tile_m, job.tile_margin_m, job.tile_overlap_m) == (1000.0, 500.0, 70.0)
+    assert (job.tile_m, job.tile_margin_m, job.tile_overlap_m) == (1000.0, 1000.0, 70.0)
 
 
 def test_scenes_made_elsewhere_are_jobs_too(write, tmp_path):

@@ -15,7 +15,7 @@ from rfplatform.errors import InputError
 from rfplatform.formats.geotiff import write_geotiff
 from rfplatform.formats.zarr import read_zarr, write_zarr
 from rfplatform.frame import Frame
-from rfplatform.mosaic import Part, Seams, blend
+from rfplatform.mosaic import Part, Seams, blend, level_at_cuts_dbm
 from rfplatform.planning.layers import Assumptions, planning_layers
 from rfplatform.radiomap import Grid, RadioMap, Sector
 from rfplatform.registry.artifact import Artifact, File
@@ -440,6 +440,15 @@ def test_a_sector_that_a_tile_lacks_counts_as_no_power_there():
     np.testing.assert_allclose(whole.path_gain_db[0], -80.0, atol=1e-5)
     np.testing.assert_allclose(whole.path_gain_db[1], -80.0 + 10 * np.log10(0.5), rtol=1e-6)
     np.testing.assert_allclose(whole.standard_error_db[1], 1.0, rtol=1e-6)
+
+
+def test_a_sector_that_ends_at_a_margin_is_told_by_its_level_there():
+    both, one = flat(-80.0, sectors=("a", "b")), flat(-80.0)
+    half = np.full((10, 20), 0.5)
+    parts = [Part(both, [0, 1], half), Part(one, [0], half)]
+    level_dbm = level_at_cuts_dbm(both.grid, both.sectors, parts)
+    assert level_dbm[0] == -np.inf  # both have it
+    assert level_dbm[1] == pytest.approx(-80.0 + both.sectors[1].power_dbm)
 
 
 def test_cells_that_no_part_covers_are_dark():
