@@ -386,7 +386,7 @@ def push(
 ) -> dict[str, Any]:
     """Copy an artifact to a store. See `Registry.push`."""
     moved = registry.push(ref, url, with_parents=with_parents, progress=progress)
-    return _moved(moved, url, "to", with_parents=with_parents)
+    return _moved(registry, moved, url, "to", with_parents=with_parents)
 
 
 def pull(
@@ -399,10 +399,14 @@ def pull(
 ) -> dict[str, Any]:
     """Copy an artifact from a store. See `Registry.pull`."""
     moved = registry.pull(ref, url, with_parents=with_parents, progress=progress)
-    return _moved(moved, url, "from", with_parents=with_parents)
+    return _moved(registry, moved, url, "from", with_parents=with_parents)
 
 
-def _moved(artifact: Artifact, url: str, way: str, *, with_parents: bool) -> dict[str, Any]:
+def _moved(
+    registry: Registry, artifact: Artifact, url: str, way: str, *, with_parents: bool
+) -> dict[str, Any]:
+    """What was copied; of what it was made from, what is here of it."""
+    parents = registry.ancestors(artifact.ref) if with_parents else []
     return {
         "ref": artifact.ref,
         "kind": artifact.kind,
@@ -410,8 +414,9 @@ def _moved(artifact: Artifact, url: str, way: str, *, with_parents: bool) -> dic
         "licence": artifact.licence,
         "size_bytes": artifact.size_bytes,
         "num_files": len(artifact.files),
-        "num_parents": len(artifact.parents),
-        "with_parents": with_parents,
+        "num_parents": len(parents),
+        "num_parent_files": sum(len(parent.files) for parent in parents),
+        "parents_size_bytes": sum(parent.size_bytes for parent in parents),
         way: Store(url).url,
         "warnings": [],
     }

@@ -257,7 +257,7 @@ def test_a_western_box_is_an_area(monkeypatch, capsys):
     area = "-74.02,40.70,-74.00,40.71"
     assert cli.main(["map", area, "--site", "-74.01,40.705,30"]) == 130
     assert asked[0].bounds_deg == (-74.02, 40.70, -74.00, 40.71)
-    assert capsys.readouterr().err == "error: interrupted: nothing was written\n"
+    assert capsys.readouterr().err == "interrupted: nothing was written\n"
     assert not Path("out").exists()
 
 
@@ -388,5 +388,5 @@ def test_ctrl_c_while_tracing_keeps_the_map_so_far_and_says_so(tmp_path):
 def test_ctrl_c_before_there_is_a_map_leaves_nothing(tmp_path):
     done = traced(tmp_path, PRESS_CTRL_C, at=1)
     assert done.returncode == 130
-    assert done.stderr == "error: interrupted: nothing was written\n"
+    assert done.stderr == "interrupted: nothing was written\n"
     assert list(tmp_path.iterdir()) == []

@@ -578,13 +578,13 @@ def _transfer(record: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     way = "to" if "to" in record else "from"
-    parents = (
-        f", with what it was made from ({record['num_parents']:,} directly)"
-        if record["with_parents"]
-        else ""
-    )
-    size = f"{_files_of(record['num_files'])}, {_bytes(record['size_bytes'])}{parents}"
-    return _told(record, [("Copied", Text(size)), (way.capitalize(), Text(record[way]))])
+    rows: list[tuple[str, RenderableType]] = [
+        ("Copied", Text(f"{_files_of(record['num_files'])}, {_bytes(record['size_bytes'])}"))
+    ]
+    if record["num_parents"]:
+        size = f"{_files_of(record['num_parent_files'])}, {_bytes(record['parents_size_bytes'])}"
+        rows.append(("With", Text(f"{size}, of {record['num_parents']:,} that it was made from")))
+    return _told(record, [*rows, (way.capitalize(), Text(record[way]))])
 
 
 def _export(record: Mapping[str, Any]) -> RenderableType:
