@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rfplatform.errors import InputError, MissingError
+from rfplatform.errors import InputError, MissingError, WorkerError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 WORKER_BYTES = 3 << 30
 """Memory that a worker and its ray tracer take for a tile of a kilometre or two."""
 
 CONNECT_S = 20.0
+STARTS = 5
+"""Of a cluster of this machine, before it is given up: a worker may be killed as it starts."""
+
+REPLACED_AFTER_S = 60.0
+"""A worker that has not come back for so long is ended for good, and another one is started."""
+
 GPU = "GPU"
 """Tag of workers with a GPU: ``dask worker --resources GPU=1``."""
 
@@ -41,11 +49,12 @@ def local_cluster(workers: int) -> Iterator[Client]:
     workers : int
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     settings: dict[str, Any] = {
         "distributed.scheduler.allowed-failures": 0,
         "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
+        "distributed.deploy.lost-worker-timeout": f"{REPLACED_AFTER_S}s",
         # A worker's own memory is watched by the batch; pausing and spilling would only stall it.
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
@@ -53,20 +62,77 @@ def local_cluster(workers: int) -> Iterator[Client]:
         "distributed.worker.memory.terminate": False,
     }
     with (
+        # What a killed worker leaves in it goes at the end.
+        tempfile.TemporaryDirectory(prefix="rfplatform-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-            memory_limit=0,
-            resources={GPU: 1} if shutil.which("nvidia-smi") and workers == 1 else None,
-        ) as cluster,
+        _started(workers, folder) as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+def _started(workers: int, folder: str) -> LocalCluster:
+    from distributed import LocalCluster
+
+    failed = None
+    for _ in range(STARTS):
+        try:
+            with _interrupts_held_back():
+                return LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=50,
+                    memory_limit=0,
+                    local_directory=folder,
+                    env=dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder),
+                    resources={GPU: 1} if shutil.which("nvidia-smi") and workers == 1 else None,
+                )
+        except RuntimeError as error:
+            failed = error
+    raise WorkerError(f"the workers died as they started ({failed})") from failed
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait, and never reach the threads that start here, nor what they start.
+
+    A terminal sends it to all processes: the workers would die of it, each with a traceback, while
+    this one still decides how to end.
+    """
+    from multiprocessing import resource_tracker
+
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # who starts it lets Ctrl-C through from then on
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def replace_lost(client: Client) -> None:
+    """Start workers of this machine's own cluster anew where Dask gave up on them.
+
+    It restarts a worker that dies, but not one that dies as it restarts.
+    """
+    from distributed.core import Status
+
+    cluster: Any = client.cluster
+    if cluster is None:
+        return
+
+    def replace() -> None:
+        for name, worker in list(cluster.workers.items()):
+            if worker.status in (Status.closed, Status.failed):
+                del cluster.workers[name]
+        cluster.scale(len(cluster.worker_spec))
+
+    cluster.loop.add_callback(replace)
 
 
 @contextmanager

@@ -15,13 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cluster import GPU, slots
+from pipelines.cluster import GPU, replace_lost, slots
 from rfplatform.errors import InputError, NoSpaceError, RfplatformError, WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 TICK_S = 0.5
+ANSWER_S = 30.0
+"""For a worker to say what it made."""
 
 
 class SchedulerLostError(WorkerError):
@@ -82,6 +84,7 @@ class Engine:
     waiting: deque[Work] = field(default_factory=deque)
     running: dict[str, tuple[Work, Future[Any]]] = field(default_factory=dict)
     workers: int = 0
+    lost_worker: bool = False
 
     def add(self, work: Work, *, first: bool = False) -> None:
         """Put work behind what waits, or before it."""
@@ -106,9 +109,13 @@ class Engine:
                 with contextlib.suppress(queue.Empty):
                     self._take(answers.get(timeout=TICK_S))
                 now = time.monotonic()
-                if now - looked > TICK_S:
+                # A dead worker's place is not given away: what came there would wait behind
+                # another task, and be blamed for its death, too.
+                if self.lost_worker or now - looked > TICK_S:
+                    self.lost_worker = False
                     if client.status != "running":
                         raise SchedulerLostError("the Dask scheduler went away")
+                    replace_lost(client)
                     capacity, looked = slots(client), now
                     self.workers = capacity[""]
                     self.tick()
@@ -147,15 +154,18 @@ class Engine:
 
     def _take(self, name: str) -> None:
         """Deal with a task that ended, however it did."""
+        from distributed.scheduler import KilledWorker
+
         work, future = self.running.pop(name)
         if future.status == "finished":
-            self.done(work, future.result())
+            self._take_result(work, future)
             return
         if future.status in ("cancelled", "lost"):
             self.waiting.appendleft(work)
             work.attempts -= 1
             raise SchedulerLostError("the Dask scheduler went away")
         error = future.exception()
+        self.lost_worker = isinstance(error, KilledWorker)
         if isinstance(error, NoSpaceError) or _is_full(error):
             self.waiting.appendleft(work)
             raise error if isinstance(error, NoSpaceError) else _no_space(error)
@@ -163,6 +173,21 @@ class Engine:
             self.failed(work, last_words(error, work.attempts))
         else:
             self.waiting.append(work)
+
+    def _take_result(self, work: Work, future: Future[Any]) -> None:
+        from concurrent.futures import CancelledError
+
+        from distributed.scheduler import KilledWorker
+
+        try:
+            result = future.result(timeout=ANSWER_S)
+        except (CancelledError, KilledWorker, TimeoutError, RfplatformError):
+            # Its worker died before it had answered. What it made is there: asked again, it is
+            # soon done.
+            self.waiting.appendleft(work)
+            work.attempts -= 1
+        else:
+            self.done(work, result)
 
 
 def _is_full(error: BaseException | None) -> bool:

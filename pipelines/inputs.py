@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from pipelines.scene import slug
-from rfplatform.errors import MissingError
+from rfplatform.errors import InputError, MissingError
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.store import Store
 
@@ -23,6 +23,8 @@ def put_input(
     name: str,
     licence: str = "",
     parents: tuple[str, ...] = (),
+    *,
+    verify: bool = False,
 ) -> Artifact:
     """Put files that belong together into a store, as a data set named by what is in them.
 
@@ -37,6 +39,9 @@ def put_input(
         As an SPDX identifier, where it is known.
     parents : tuple of str
         What it was made from.
+    verify : bool
+        Whether to read what is there already, or to look at its size alone; what is damaged is
+        put anew.
 
     Returns
     -------
@@ -54,10 +59,14 @@ def put_input(
         title=name,
         licence=licence,
     )
-    if store.has_artifact(made.ref):
-        return store.artifact(made.ref)
     for file in known:
-        store.put_file(files[file.path], file)
+        if verify or not store.has_file(file):
+            store.put_file(files[file.path], file)
+    if store.has_artifact(made.ref):
+        try:
+            return store.artifact(made.ref)
+        except InputError:
+            store.remove_artifact(made.ref)  # its record is damaged
     return store.put_artifact(made)
 
 

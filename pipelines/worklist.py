@@ -46,8 +46,8 @@ class PlannedJob:
         return self.scene.ref if isinstance(self.scene, SceneTask) else self.scene
 
 
-def plan_job(job: Job, store: Store) -> PlannedJob:
-    """Check a job and put what it reads into the store.
+def plan_job(job: Job, store: Store, *, verify: bool = False) -> PlannedJob:
+    """Check a job and put what it reads into the store; see `put_input` for `verify`.
 
     Raises
     ------
@@ -58,38 +58,45 @@ def plan_job(job: Job, store: Store) -> PlannedJob:
     """
     with opened(job.config.area, job.config.default_material) as (source, notes):
         plan = checked(job.config, source, notes)
-        inputs = _put_files(plan, job.config.terrain, store)
+        inputs = _put_files(plan, job.config.terrain, store, verify)
         if isinstance(source, SceneFile):
-            inputs["area"] = _put_scene_file(source, store)
+            inputs["area"] = _put_scene_file(source, store, verify)
             return PlannedJob(job, plan, inputs, "")
-        return PlannedJob(job, plan, inputs, _scene(plan, store))
+        return PlannedJob(job, plan, inputs, _scene(plan, store, verify))
 
 
-def _put_files(plan: Plan, terrain: Path | None, store: Store) -> dict[str, str]:
+def _put_files(plan: Plan, terrain: Path | None, store: Store, verify: bool) -> dict[str, str]:
     """Put the antennas' files and the elevation model into the store; their names there."""
     inputs = {
-        path: put_input(store, {Path(path).name: Path(path)}, Path(path).name).ref
+        path: put_input(store, {Path(path).name: Path(path)}, Path(path).name, verify=verify).ref
         for path in sorted({row.antenna for row in plan.rows if is_file(row.antenna)})
     }
     if terrain is not None:
-        inputs["terrain"] = put_input(store, {terrain.name: terrain}, terrain.name).ref
+        inputs["terrain"] = put_input(
+            store, {terrain.name: terrain}, terrain.name, verify=verify
+        ).ref
     return inputs
 
 
-def _put_scene_file(source: SceneFile, store: Store) -> str:
+def _put_scene_file(source: SceneFile, store: Store, verify: bool) -> str:
     """Put a scene made elsewhere into the store, with its meshes."""
     folder = source.path.parent
     files = {name: folder / name for name in (source.path.name, *mesh_files(source.path))}
     parents: tuple[str, ...] = ()
     if source.original is not None:
         parents = (
-            put_input(store, {source.original.name: source.original}, source.original.name).ref,
+            put_input(
+                store,
+                {source.original.name: source.original},
+                source.original.name,
+                verify=verify,
+            ).ref,
         )
     licence = OSM_LICENCE if "OpenStreetMap" in source.attribution else ""
-    return put_input(store, files, source.name, licence, parents).ref
+    return put_input(store, files, source.name, licence, parents, verify=verify).ref
 
 
-def _scene(plan: Plan, store: Store) -> SceneTask | str:
+def _scene(plan: Plan, store: Store, verify: bool) -> SceneTask | str:
     source, bbox = plan.source, plan.bbox
     assert bbox is None or isinstance(bbox, Area)
     path = source_path(source)
@@ -98,7 +105,7 @@ def _scene(plan: Plan, store: Store) -> SceneTask | str:
         return put_scene(store, load_scene(source, bbox), source_name(source)).ref  # type: ignore[arg-type]
     kind = source.kind if isinstance(source, FileSource) else "osm"
     licence = OSM_LICENCE if kind == "osm" else ""
-    there = put_input(store, {path.name: path}, path.name, licence)
+    there = put_input(store, {path.name: path}, path.name, licence, verify=verify)
     title = "Central Helsinki" if isinstance(source, BuiltIn) else source_name(source)
     return SceneTask(
         store.url, there.ref, FileSource(Path(path.name), kind), bbox, source_name(source), title
