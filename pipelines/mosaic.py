@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.collection import members_of
+from pipelines.batch.collection import members_of
 from pipelines.map import COVERAGE_DBM
 from pipelines.mosaic_plan import Plan, blocks, planned, wanted
 from pipelines.scene import Report, plain, require_output, versions, write_json

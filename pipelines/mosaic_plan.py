@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.collection import Member
+from pipelines.batch.collection import Member
 from pipelines.scene import Report
 from rfplatform.errors import InputError
 from rfplatform.formats.blocks import StoredMap, open_map

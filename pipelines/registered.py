@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.batch.inputs import OSM_LICENCE
 from pipelines.bench import Result
-from pipelines.inputs import OSM_LICENCE
 from pipelines.scene import slug
 from rfplatform.formats.archive import write_archive
 from rfplatform.registry.artifact import Artifact, File, Kind

@@ -17,8 +17,8 @@ from rfplatform.cli.show import duration, fact_table, short, show
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from pipelines.batch import Progress, Report
-    from pipelines.status import Status
+    from pipelines.batch.run import Progress, Report
+    from pipelines.batch.status import Status
 
 SET_ASIDE = 5
 """Exit code of a batch that finished, but for maps that it set aside."""
@@ -74,9 +74,9 @@ def batch_command(
     Run the same again after whatever stopped it: only what is missing is made. Exits with 5 where
     maps were set aside (failures.csv).
     """
-    from pipelines.batch import Config, main, plan
-    from pipelines.jobs import JobsError
-    from pipelines.status import latest_status
+    from pipelines.batch.run import Config, main, plan
+    from pipelines.batch.jobs import JobsError
+    from pipelines.batch.status import latest_status
 
     config = Config(
         jobs,

@@ -15,9 +15,10 @@ def test_a_map_is_taken_in_with_what_it_was_made_from(tmp_path, monkeypatch):
     parents = {parent.split("@")[0] for parent in artifact.parents}
     assert parents == {"inputs/helsinki.osm.pbf", "inputs/helsinki.csv"}
     assert registry.get("inputs/helsinki.osm.pbf").licence == "ODbL-1.0"
-    assert registry.path(artifact.ref, "radio_map.tif").read_bytes() == (
-        tmp_path / "out" / "radio_map.tif"
-    ).read_bytes()
+    assert (
+        registry.path(artifact.ref, "radio_map.tif").read_bytes()
+        == (tmp_path / "out" / "radio_map.tif").read_bytes()
+    )
     assert registry.verify() == []
 
 

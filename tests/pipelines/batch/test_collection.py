@@ -11,7 +11,7 @@ import shapely
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
-from pipelines.collection import members_of, stac_item, write_catalog, write_stac
+from pipelines.batch.collection import members_of, stac_item, write_catalog, write_stac
 from rfplatform.errors import InputError
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.store import Store

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cluster import GPU, replace_lost, slots
+from pipelines.batch.cluster import GPU, replace_lost, slots
 from rfplatform.errors import InputError, NoSpaceError, RfplatformError, WorkerError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.tiling import SLIVER, tile_boxes
+from pipelines.batch.tiling import SLIVER, tile_boxes
 
 
 @given(

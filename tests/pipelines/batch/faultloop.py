@@ -1,7 +1,7 @@
 # ruff: noqa: T201  (a command of its own)
 """Break running batches at random moments, and look whether the same maps come out.
 
-    python tests/pipelines/faultloop.py --times 100 [--kind worker] [--seed 7]
+    python tests/pipelines/batch/faultloop.py --times 100 [--kind worker] [--seed 7]
 
 Every trial is a real command in its own folder, with real signals to real processes. What it leaves
 is compared, byte for byte, with an undisturbed run. Prints a line for each trial and a summary;

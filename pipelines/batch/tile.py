@@ -19,7 +19,8 @@ from typing import Any
 
 import shapely
 
-from pipelines.inputs import OSM_LICENCE, local_file, local_folder
+from pipelines.batch.inputs import OSM_LICENCE, local_file, local_folder
+from pipelines.batch.tiling import Bounds, TileBox
 from pipelines.map import Clock, Config, Plan, describe_map, require_feasible, titled, write_map
 from pipelines.scene import (
     describe,
@@ -30,7 +31,6 @@ from pipelines.scene import (
     versions,
     write_json,
 )
-from pipelines.tiling import Bounds, TileBox
 from rfplatform import __version__
 from rfplatform.antennas import is_file
 from rfplatform.catalog import SolverConfig

@@ -15,8 +15,8 @@ import faultloop
 import pytest
 from faultloop import Bench, Trial
 
-from pipelines.cluster import local_cluster
-from pipelines.engine import Engine, Work
+from pipelines.batch.cluster import local_cluster
+from pipelines.batch.engine import Engine, Work
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.store import Store
 

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import failures
-from pipelines.cluster import default_workers, local_cluster, remote_cluster
-from pipelines.collection import each_member, put_collection, write_catalog, write_stac
-from pipelines.engine import Engine, SchedulerLostError, Work, last_words
-from pipelines.failures import Failure, failure
-from pipelines.jobs import Job, read_jobs
+from pipelines.batch import failures
+from pipelines.batch.cluster import default_workers, local_cluster, remote_cluster
+from pipelines.batch.collection import each_member, put_collection, write_catalog, write_stac
+from pipelines.batch.engine import Engine, SchedulerLostError, Work, last_words
+from pipelines.batch.failures import Failure, failure
+from pipelines.batch.jobs import Job, read_jobs
+from pipelines.batch.status import Status, forget_ended, read_statuses, write_status
+from pipelines.batch.tile import MapTask, SceneTask, made_by, make_map, make_scene
+from pipelines.batch.worklist import PlannedJob, job_maps, plan_job
 from pipelines.scene import slug
-from pipelines.status import Status, forget_ended, read_statuses, write_status
-from pipelines.tile import MapTask, SceneTask, made_by, make_map, make_scene
-from pipelines.worklist import PlannedJob, job_maps, plan_job
 from rfplatform.errors import InputError, MissingError, RfplatformError
 from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.registry.artifact import Artifact
@@ -54,7 +54,7 @@ class Config:
     Attributes
     ----------
     jobs : Path
-        See `pipelines.jobs.read_jobs`.
+        See `pipelines.batch.jobs.read_jobs`.
     out : str, optional
         A folder or a URL; by default ``out/`` and the jobs file's name.
     workers : int, optional

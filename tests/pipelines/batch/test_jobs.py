@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipelines.jobs import Job, JobsError, read_jobs
+from pipelines.batch.jobs import Job, JobsError, read_jobs
 from pipelines.map import OPTIONS, Config
 from rfplatform.errors import InputError
 

@@ -12,14 +12,14 @@ import numpy as np
 import pystac
 import pytest
 
-from pipelines import failures
-from pipelines.batch import Config, main, plan
-from pipelines.jobs import read_jobs
+from pipelines.batch import failures
+from pipelines.batch.jobs import read_jobs
+from pipelines.batch.run import Config, main, plan
+from pipelines.batch.status import latest_status
+from pipelines.batch.tile import make_scene
+from pipelines.batch.worklist import job_maps, plan_job
 from pipelines.map import Config as MapConfig
 from pipelines.map import main as make_one
-from pipelines.status import latest_status
-from pipelines.tile import make_scene
-from pipelines.worklist import job_maps, plan_job
 from rfplatform.errors import InputError, MissingError
 from rfplatform.formats.zarr import read_zarr
 from rfplatform.registry.registry import Registry

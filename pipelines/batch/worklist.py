@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.inputs import OSM_LICENCE, local_file, put_input
-from pipelines.jobs import Job
+from pipelines.batch.inputs import OSM_LICENCE, local_file, put_input
+from pipelines.batch.jobs import Job
+from pipelines.batch.tile import MapTask, SceneTask, put_scene
+from pipelines.batch.tiling import Bounds, TileBox, tile_boxes
 from pipelines.map import Plan, checked
 from pipelines.scene import opened
-from pipelines.tile import MapTask, SceneTask, put_scene
-from pipelines.tiling import Bounds, TileBox, tile_boxes
 from rfplatform.antennas import is_file
 from rfplatform.formats.scene_parts import ABOUT, read_about
 from rfplatform.geodata.load import load_scene, source_name, source_path
@@ -30,7 +30,7 @@ class PlannedJob:
     job : Job
     plan : Plan
     inputs : dict of str to str
-        See `pipelines.tile.MapTask`.
+        See `pipelines.batch.tile.MapTask`.
     scene : SceneTask or str
         What has to be prepared, or the scene that has been; "" for one made elsewhere.
     """
