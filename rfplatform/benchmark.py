@@ -49,7 +49,8 @@ class Metric(Generic[Y]):
     ----------
     name, unit : str
     compute : callable
-        From a prediction and its case's truth. NaN where it does not apply to this prediction.
+        From a prediction and its case's truth. NaN where it does not apply to this prediction; a
+        metric that applies to neither subject nor baseline gives no row.
     better : {"lower", "higher"}
     target : float, optional
         What is to be reached.
@@ -292,6 +293,7 @@ def _score(
             case.note,
         )
         for i, metric in enumerate(benchmark.metrics)
+        if not all(math.isnan(score) for score in (*values[i], *baseline_values[i]))
     ]
     return rows, Outcome(case, prediction, baseline)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WORKER_BYTES = 3 << 30
 """Memory that a worker and its ray tracer take for a tile of a kilometre or two."""
 
-CONNECT_S = 20.0
+CONNECT_S = 10.0
 STARTS = 5
 """Of a cluster of this machine, before it is given up: a worker may be killed as it starts."""
 
@@ -30,11 +30,19 @@ GPU = "GPU"
 
 
 def default_workers() -> int:
-    """As many as there are cores, and as the free memory holds."""
+    """As many as there are cores, and as the free memory holds; one where there is a GPU."""
     import psutil
+
+    if has_gpu():
+        return 1
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(cores or 1, int(psutil.virtual_memory().available // WORKER_BYTES)))
+
+
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU, by its tools."""
+    return shutil.which("nvidia-smi") is not None
 
 
 @contextmanager
@@ -55,7 +63,8 @@ def local_cluster(workers: int) -> Iterator[Client]:
         "distributed.scheduler.allowed-failures": 0,
         "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
         "distributed.deploy.lost-worker-timeout": f"{REPLACED_AFTER_S}s",
-        # A worker's own memory is watched by the batch; pausing and spilling would only stall it.
+        # What a worker needs is known beforehand (`require_feasible`), and its ray tracer is a
+        # process that Dask does not see: pausing and spilling would only stall it.
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
@@ -88,7 +97,7 @@ def _started(workers: int, folder: str) -> LocalCluster:
                     memory_limit=0,
                     local_directory=folder,
                     env=dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder),
-                    resources={GPU: 1} if shutil.which("nvidia-smi") and workers == 1 else None,
+                    resources={GPU: 1} if has_gpu() and workers == 1 else None,
                 )
         except RuntimeError as error:
             failed = error

@@ -11,12 +11,12 @@ import queue
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.batch.cluster import GPU, replace_lost, slots
-from rfplatform.errors import InputError, NoSpaceError, RfplatformError, WorkerError
+from rfplatform.errors import InputError, MissingError, NoSpaceError, RfplatformError, WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -25,9 +25,25 @@ TICK_S = 0.5
 ANSWER_S = 30.0
 """For a worker to say what it made."""
 
+UNMANNED_S = 120.0
+"""So long a cluster may be without a worker."""
+
+LACKING_PER_WORKER = 5
+"""Tasks in a row that find a machine or the network wanting, for each worker: then the batch stops
+and blames no task."""
+
 
 class SchedulerLostError(WorkerError):
     """The scheduler went away; what was not finished is still to do."""
+
+
+@contextlib.contextmanager
+def _connection() -> Iterator[None]:
+    """What can't be reached of the cluster is its scheduler."""
+    try:
+        yield
+    except OSError as error:
+        raise SchedulerLostError(f"the Dask scheduler went away ({error})") from error
 
 
 @dataclass(eq=False)
@@ -73,8 +89,14 @@ class Engine:
         Called about twice a second.
     waiting, running : deque, dict
         Work to hand over; and what is on a worker, by the names that Dask has for it.
-    workers : int
-        Tasks that the cluster can run at once.
+    workers, gpus : int
+        Tasks that the cluster can run at once; and those that trace, where there are GPUs.
+    lost_worker : bool
+        Whether a worker died since the cluster was looked at.
+    lacking : int
+        Tasks in a row that failed since a machine lacks something.
+    manned : float
+        When there was a worker last.
     """
 
     retries: int
@@ -84,7 +106,10 @@ class Engine:
     waiting: deque[Work] = field(default_factory=deque)
     running: dict[str, tuple[Work, Future[Any]]] = field(default_factory=dict)
     workers: int = 0
+    gpus: int = 0
     lost_worker: bool = False
+    lacking: int = 0
+    manned: float = 0.0
 
     def add(self, work: Work, *, first: bool = False) -> None:
         """Put work behind what waits, or before it."""
@@ -97,54 +122,66 @@ class Engine:
         ------
         SchedulerLostError
             What ran waits again.
+        MissingError
+            Task after task finds that the machine lacks the same; or there are no workers.
         NoSpaceError
             Of the first task that found the disk full.
         """
         answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-        capacity, looked = slots(client), time.monotonic()
-        self.workers = capacity[""]
+        self._look(client)
+        looked = time.monotonic()
         try:
             while self.waiting or self.running:
-                self._hand_over(client, capacity, answers)
+                self._hand_over(client, answers)
                 with contextlib.suppress(queue.Empty):
-                    self._take(answers.get(timeout=TICK_S))
-                now = time.monotonic()
+                    self._take(client, answers.get(timeout=TICK_S))
                 # A dead worker's place is not given away: what came there would wait behind
                 # another task, and be blamed for its death, too.
-                if self.lost_worker or now - looked > TICK_S:
-                    self.lost_worker = False
-                    if client.status != "running":
-                        raise SchedulerLostError("the Dask scheduler went away")
-                    replace_lost(client)
-                    capacity, looked = slots(client), now
-                    self.workers = capacity[""]
+                if self.lost_worker or time.monotonic() - looked > TICK_S:
+                    self._look(client)
+                    looked = time.monotonic()
                     self.tick()
-        except OSError as error:  # of the connection: workers' own errors come as answers
-            raise SchedulerLostError(f"the Dask scheduler went away ({error})") from error
         finally:
             for work, future in self.running.values():
                 future.cancel()
                 self.waiting.appendleft(work)
             self.running.clear()
 
-    def _hand_over(
-        self, client: Client, capacity: dict[str, int], answers: queue.SimpleQueue[str]
-    ) -> None:
+    def _look(self, client: Client) -> None:
+        """See how much can run, and start workers anew that are gone for good."""
+        self.lost_worker = False
+        if client.status != "running":
+            raise SchedulerLostError("the Dask scheduler went away")
+        with _connection():
+            replace_lost(client)
+            capacity = slots(client)
+        self.workers, self.gpus = capacity[""], max(capacity[GPU], min(self.gpus, 1))
+        now = time.monotonic()
+        self.manned = now if self.workers or not self.manned else self.manned
+        if now - self.manned > UNMANNED_S:
+            raise MissingError(
+                "no worker has been there for a while: start some with `dask worker`, and run the "
+                "same again"
+            )
+
+    def _hand_over(self, client: Client, answers: queue.SimpleQueue[str]) -> None:
         """Submit as much as can run, in order, passing over what has to wait for a GPU."""
         passed: list[Work] = []
-        while self.waiting and len(self.running) < max(capacity[""], 1):
+        while self.waiting and len(self.running) < max(self.workers, 1):
             work = self.waiting.popleft()
-            tag = GPU if work.traces and capacity[GPU] else ""
-            if tag and self._num_tracing() >= capacity[GPU]:
+            # Where there was a GPU once, tracing waits for it.
+            tag = GPU if work.traces and self.gpus else ""
+            if tag and self._num_tracing() >= self.gpus:
                 passed.append(work)
-                if len(passed) > capacity[""]:
+                if len(passed) > self.workers:
                     break
                 continue
             work.attempts += 1
             name = f"{work.label}-{secrets.token_hex(6)}"
-            future = client.submit(
-                work.call, work.task, key=name, pure=False, resources={GPU: 1} if tag else None
-            )
+            with _connection():
+                future = client.submit(
+                    work.call, work.task, key=name, pure=False, resources={GPU: 1} if tag else None
+                )
             self.running[name] = work, future
             future.add_done_callback(lambda _, name=name: answers.put(name))
         self.waiting.extendleft(reversed(passed))
@@ -152,7 +189,7 @@ class Engine:
     def _num_tracing(self) -> int:
         return sum(work.traces for work, _ in self.running.values())
 
-    def _take(self, name: str) -> None:
+    def _take(self, client: Client, name: str) -> None:
         """Deal with a task that ended, however it did."""
         from distributed.scheduler import KilledWorker
 
@@ -160,15 +197,18 @@ class Engine:
         if future.status == "finished":
             self._take_result(work, future)
             return
-        if future.status in ("cancelled", "lost"):
-            self.waiting.appendleft(work)
-            work.attempts -= 1
-            raise SchedulerLostError("the Dask scheduler went away")
+        if future.status != "error":
+            # Its worker died after it was finished, or the scheduler is gone.
+            self._again(work)
+            if client.status != "running":
+                raise SchedulerLostError("the Dask scheduler went away")
+            return
         error = future.exception()
         self.lost_worker = isinstance(error, KilledWorker)
         if isinstance(error, NoSpaceError) or _is_full(error):
-            self.waiting.appendleft(work)
+            self._again(work)
             raise error if isinstance(error, NoSpaceError) else _no_space(error)
+        self._count_lacking(work, error)
         if isinstance(error, InputError) or work.attempts > self.retries:
             self.failed(work, last_words(error, work.attempts))
         else:
@@ -184,10 +224,25 @@ class Engine:
         except (CancelledError, KilledWorker, TimeoutError, RfplatformError):
             # Its worker died before it had answered. What it made is there: asked again, it is
             # soon done.
-            self.waiting.appendleft(work)
-            work.attempts -= 1
+            self._again(work)
         else:
+            self.lacking = 0
             self.done(work, result)
+
+    def _again(self, work: Work) -> None:
+        """It is no fault of its own that it did not end."""
+        self.waiting.appendleft(work)
+        work.attempts -= 1
+
+    def _count_lacking(self, work: Work, error: BaseException | None) -> None:
+        """Stop where it is the machine's or the network's fault, not a task's."""
+        if not isinstance(error, MissingError):
+            self.lacking = 0
+            return
+        self.lacking += 1
+        if self.lacking > LACKING_PER_WORKER * max(self.workers, 1):
+            self._again(work)
+            raise MissingError(f"every map fails alike: {error}")
 
 
 def _is_full(error: BaseException | None) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +42,14 @@ RECONNECT_S = 60.0
 WORD_S = 1.0
 """Between two words on how far a batch is."""
 
+HEARTBEAT_S = 10.0
+"""Between two signs of life of a batch that is busy with something else."""
+
 TOPIC = "rfplatform-rays"
 """Of Dask events by which workers tell how many rays a map has had."""
 
-MARK = "batch.json"
+MARKS = "marks"
+"""Where workers are shown that they see the same store."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ def plan(config: Config) -> dict[str, Any]:
     Returns
     -------
     dict
-        "out", "jobs" (name, maps, done, sectors traced, tiles without a sector), and sums.
+        "out", "jobs" (name, solver, maps that no job before has, how many of them are done, sectors
+        traced, tiles without a sector, and what is wrong with it), and sums.
 
     Raises
     ------
@@ -101,24 +107,31 @@ def plan(config: Config) -> dict[str, Any]:
     told: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="rfplatform-") as folder:
         aside = Store(folder)
-        done_of = _Done(store)
+        exists, seen = _Done(store), set[str]()
         for job in jobs:
-            planned = plan_job(job, aside)
-            if isinstance(planned.scene, SceneTask):
-                make_scene(planned.scene)
-            maps = job_maps(planned, aside)
-            told.append(
-                {
-                    "job": job.name,
-                    "maps": len(maps.tasks),
-                    "done": sum(done_of(task.ref) for task in maps.tasks),
-                    "sectors": sum(len(task.plan.rows) for task in maps.tasks),
-                    "empty": maps.num_empty,
-                    "solver": job.config.solver,
-                }
+            about = {"job": job.name, "solver": job.config.solver, "fault": ""}
+            try:
+                planned = plan_job(job, aside)
+                if isinstance(planned.scene, SceneTask):
+                    make_scene(planned.scene)
+                maps = job_maps(planned, aside)
+            except RfplatformError as error:
+                told.append({**about, **dict.fromkeys(_COUNTS, 0), "fault": last_words(error, 1)})
+                continue
+            fresh = [task for task in maps.tasks if task.ref not in seen]
+            seen.update(task.ref for task in fresh)
+            counts = (
+                len(fresh),
+                sum(exists(task.ref) for task in fresh),
+                sum(len(task.plan.rows) for task in fresh),
+                maps.num_empty,
             )
-    sums = {name: sum(job[name] for job in told) for name in ("maps", "done", "sectors", "empty")}
+            told.append({**about, **dict(zip(_COUNTS, counts, strict=True))})
+    sums = {name: sum(job[name] for job in told) for name in _COUNTS}
     return {"out": store.url, "jobs": told, **sums}
+
+
+_COUNTS = ("maps", "done", "sectors", "empty")
 
 
 def main(
@@ -162,9 +175,9 @@ def main(
         raise InputError(f"retries {config.retries}: must be 0 or more")
     jobs, store = read_jobs(config.jobs), config.store()
     batch = _Batch(config, store, progress or (lambda _: None))
-    tell(f"Looking at {len(jobs):,} jobs")
-    batch.begin(jobs)
     with batch.told():
+        tell(f"Looking at {len(jobs):,} jobs")
+        batch.begin(jobs)
         if batch.engine.waiting:
             tell("Starting the workers")
             _run(batch, config)
@@ -226,11 +239,14 @@ def _cluster(config: Config, store: Store) -> Iterator[Client]:
 def _require_like_minded(client: Client, store: Store) -> None:
     """Refuse workers that would make other maps, or put them elsewhere."""
     mine = secrets.token_hex(8)
-    store.put_object(MARK, mine.encode())
+    place = f"{MARKS}/{mine}"
+    store.put_object(place, mine.encode())
     try:
-        theirs = client.run(_what_a_worker_sees, store.url)
+        theirs = client.run(_what_a_worker_sees, store.url, place)
     except ModuleNotFoundError as error:
         raise MissingError(f"a worker lacks {error.name}: install rfplatform there") from error
+    finally:
+        store.remove(place)
     for address, (mark, versions) in theirs.items():
         if versions != made_by("raytraced"):
             raise InputError(
@@ -244,8 +260,8 @@ def _require_like_minded(client: Client, store: Store) -> None:
             )
 
 
-def _what_a_worker_sees(url: str) -> tuple[str | None, dict[str, Any]]:
-    found = Store(url).object_at(MARK)
+def _what_a_worker_sees(url: str, place: str) -> tuple[str | None, dict[str, Any]]:
+    found = Store(url).object_at(place)
     return None if found is None else found.decode(), made_by("raytraced")
 
 
@@ -261,6 +277,11 @@ class _Done:
         if name not in self._versions:
             self._versions[name] = self._store.versions(name)
         return version in self._versions[name]
+
+    def forget(self, ref: str) -> None:
+        """It exists no more."""
+        name, _, version = ref.partition("@")
+        self._versions[name].discard(version)
 
 
 @dataclass(eq=False)
@@ -280,9 +301,12 @@ class _Batch:
     rays: int = 0
     made: int = 0
     failed: dict[str, Failure] = field(default_factory=dict)
+    remembered: dict[str, Failure] = field(default_factory=dict)
+    table_is_old: bool = False
     by_scene: dict[str, list[PlannedJob]] = field(default_factory=lambda: defaultdict(list))
     beside_others: bool = False
     rays_underway: dict[str, int] = field(default_factory=dict)
+    said: Status | None = None
     names: set[str] = field(default_factory=set)
     scenes: set[str] = field(default_factory=set)
 
@@ -295,7 +319,7 @@ class _Batch:
 
     def begin(self, jobs: Iterable[Job]) -> None:
         """Plan all jobs; one that can't be planned is set aside."""
-        self.failed = failures.remembered(self.store)
+        self.remembered = failures.remembered(self.store)
         self.beside_others = any(status.alive for status in read_statuses(self.store))
         forget_ended(self.store)
         for job in jobs:
@@ -355,20 +379,29 @@ class _Batch:
             faults = self.store.faults(self.store.artifact(ref), contents=self.config.verify)
         except InputError as error:
             faults = [str(error)]
+        except MissingError:  # another batch has just found it damaged
+            faults = ["its record is gone"]
         if faults:
             self.warnings.append(f"{ref} is damaged and is made again: {faults[0]}")
             self.store.remove_artifact(ref)
+            self.exists.forget(ref)
         return not faults
 
     def _wanted(self, key: str) -> bool:
         """Whether to make something: not what an earlier run has set aside."""
         if self.config.retry_failed:
             self._forget(key)
+        elif key in self.remembered:
+            self.failed[key] = self.remembered[key]
         return key not in self.failed
 
     # What happens to it
 
     def _done(self, work: Work, result: dict[str, Any]) -> None:
+        if result["ref"] != work.key:
+            words = "its worker has other versions of rfplatform or Sionna RT than this machine"
+            self._failed(work, words)
+            return
         self._forget(work.key)
         if isinstance(work.task, SceneTask):
             for planned in self.by_scene.pop(work.key, []):
@@ -390,7 +423,7 @@ class _Batch:
 
     def _failed(self, work: Work, words: str) -> None:
         if isinstance(work.task, SceneTask):
-            jobs = ", ".join(planned.job.name for planned in self.by_scene[work.key])
+            jobs = ", ".join(planned.job.name for planned in self.by_scene.pop(work.key, []))
         else:
             assert isinstance(work.task, MapTask)
             jobs = ", ".join(dict.fromkeys(self.members[work.key]))
@@ -399,16 +432,24 @@ class _Batch:
     def _set_aside(self, failed: Failure) -> None:
         self.failed[failed.key] = failed
         failures.remember(self.store, failed)
-        failures.write_table(self.store, list(self.failed.values()))
+        self.table_is_old = True
 
     def _forget(self, key: str) -> None:
-        if self.failed.pop(key, None) is not None:
+        self.failed.pop(key, None)
+        if self.remembered.pop(key, None) is not None:
             failures.forget(self.store, key)
+            self.table_is_old = True
+
+    def _write_table(self) -> None:
+        """Of all that is remembered: other batches on this store have failures, too."""
+        if self.table_is_old:
+            failures.write_table(self.store, list(failures.remembered(self.store).values()))
+            self.table_is_old = False
 
     def _forget_the_outdated(self) -> None:
         """Forget what earlier runs set aside of these jobs and what they no longer ask for."""
         asked = {*self.members, *self.scenes, *map(_job_key, self.names)}
-        for key, one in list(self.failed.items()):
+        for key, one in list(self.remembered.items()):
             if key not in asked and self.names.issuperset(one.job.split(", ")):
                 self._forget(key)
 
@@ -422,7 +463,8 @@ class _Batch:
         """Tell how it ends, whatever the end is."""
         state: Any = "stopped"
         try:
-            yield
+            with self._heart():
+                yield
             state = "done"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -436,9 +478,30 @@ class _Batch:
         if state == "running" and time.monotonic() - self._last_word < WORD_S:
             return
         self._last_word = time.monotonic()
-        status = self.status(state)
-        write_status(self.store, status)
-        self.progress(status)
+        self.said = self.status(state)
+        write_status(self.store, self.said)
+        self._write_table()
+        self.progress(self.said)
+
+    @contextmanager
+    def _heart(self) -> Iterator[None]:
+        """Let it be known that the run goes on, also while a step takes long."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(HEARTBEAT_S):
+                said = self.said
+                if said is not None and time.time() - said.heartbeat > HEARTBEAT_S:
+                    with suppress(RfplatformError):
+                        write_status(self.store, replace(said, heartbeat=time.time()))
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def status(self, state: Any = "running") -> Status:  # noqa: ANN401
         """How far it is."""
@@ -474,7 +537,7 @@ class _Batch:
     def finish(self) -> dict[str, Any]:
         """Write the collection and the failures, and tell what came of it."""
         self._forget_the_outdated()
-        failures.write_table(self.store, list(self.failed.values()))
+        self._write_table()
         seconds = time.monotonic() - self.started
         return {
             "out": self.store.url,

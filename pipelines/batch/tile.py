@@ -34,6 +34,7 @@ from pipelines.scene import (
 from rfplatform import __version__
 from rfplatform.antennas import is_file
 from rfplatform.catalog import SolverConfig
+from rfplatform.errors import InputError
 from rfplatform.formats.buildings import (
     write_buildings_parquet,
     write_height_geotiff,
@@ -62,7 +63,7 @@ VERSION_DIGITS = 20
 TIMINGS = ("solve_s", "rays_per_s")
 """Attributes of a map that differ from run to run."""
 
-TRACING_MEMORY_BYTES = 4 << 30
+TRACING_MEMORY_BYTES = 2 << 30
 """A ray tracer that has grown larger is ended after its map, and the next map gets a fresh one."""
 
 
@@ -141,8 +142,8 @@ class MapTask:
         return _hash(
             {
                 "options": self.options(),
-                "rows": rows,
-                "scene": self.scene,
+                "rows": plain(rows),  # a site in local metres has no longitude: NaN
+                "scene": self.scene or plain(_decisive(self.plan)),
                 "inputs": sorted(self.inputs.values()),
                 "box": None if self.box is None else plain(asdict(self.box)),
                 **made_by(self.config.solver),
@@ -170,6 +171,14 @@ class MapTask:
             "area": self.area,
             "formats": list(self.plan.formats),
         }
+
+
+def _decisive(plan: Plan) -> dict[str, Any]:
+    """What decides a map in a scene made elsewhere, beside its files."""
+    source = plan.source
+    assert isinstance(source, SceneFile)
+    kept = {k: v for k, v in asdict(source).items() if k not in ("path", "original")}
+    return {**kept, "frame": asdict(plan.frame)}
 
 
 def made_by(solver: str) -> dict[str, Any]:
@@ -224,25 +233,25 @@ def put_scene(
     with tempfile.TemporaryDirectory(prefix="rfplatform-") as folder:
         write_parts(scene, Path(folder))
         files = tuple(store.put_file(Path(folder, file)) for file in (BUILDINGS, ABOUT))
-    return store.put_artifact(
-        Artifact(
-            f"scenes/{slug(name)}",
-            version or _hash([file.sha256 for file in files])[:16],
-            "scene",
-            files,
-            parents,
-            title=scene.area.name,
-            licence=_licence(scene),
-            schema="footprints with heights, GeoParquet; their frame as JSON",
-            facts={
-                "buildings": len(scene.buildings),
-                "height_sources": scene.height_sources(),
-                "attribution": scene.attribution,
-                "crs": scene.frame.crs,
-            },
-            run={"versions": versions(), "host": socket.gethostname()},
-        )
+    made = Artifact(
+        f"scenes/{slug(name)}",
+        version or _hash([file.sha256 for file in files])[:16],
+        "scene",
+        files,
+        parents,
+        title=scene.area.name,
+        licence=_licence(scene),
+        schema="footprints with heights, GeoParquet; their frame as JSON",
+        facts={
+            "buildings": len(scene.buildings),
+            "height_sources": scene.height_sources(),
+            "attribution": scene.attribution,
+            "crs": scene.frame.crs,
+        },
+        run={"versions": versions(), "host": socket.gethostname()},
     )
+    _settle(store, made)
+    return made
 
 
 def _licence(scene: Scene) -> str:
@@ -293,7 +302,8 @@ def make_map(
     clock.lap("store")
     seconds, rays = time.perf_counter() - started, _rays(solved)
     name, _, version = ref.partition("@")
-    store.put_artifact(
+    is_ours = _settle(
+        store,
         Artifact(
             name,
             version,
@@ -316,9 +326,20 @@ def make_map(
                 "versions": versions(),
                 "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
             },
-        )
+        ),
     )
-    return {"ref": ref, "seconds": seconds, "rays": rays, "already": False}
+    return {"ref": ref, "seconds": seconds, "rays": rays, "already": not is_ours}
+
+
+def _settle(store: Store, artifact: Artifact) -> bool:
+    """Make an artifact exist, unless a faster maker did, be it with other bits (a GPU's)."""
+    try:
+        store.put_artifact(artifact)
+    except InputError:
+        if not store.has_artifact(artifact.ref):
+            raise
+        return False
+    return True
 
 
 @cache

@@ -27,7 +27,7 @@ class TileBox:
     grid_bounds_m : tuple of float
         What is mapped: the core and half the overlap on the sides where there is a neighbour.
     scene_bounds_m : tuple of float
-        Whose buildings and sectors count: the grid and the margin around it.
+        Whose buildings and sectors count: the grid and the margin around it, within the area.
     margin_m, overlap_m : float
     """
 
@@ -45,8 +45,8 @@ def tile_boxes(
 ) -> list[TileBox]:
     """Cut an area into tiles.
 
-    Their borders are whole multiples of `tile_m` in the projected CRS, so that a larger area has
-    the same tiles and some more; only those on the area's own border are cut by it.
+    Their borders are whole multiples of `tile_m` in the projected CRS; only those on the area's own
+    border are cut by it.
 
     Parameters
     ----------
@@ -75,10 +75,10 @@ def tile_boxes(
                 min(high + half_m, north),
             )
             scene = (
-                grid[0] - margin_m,
-                grid[1] - margin_m,
-                grid[2] + margin_m,
-                grid[3] + margin_m,
+                max(grid[0] - margin_m, west),
+                max(grid[1] - margin_m, south),
+                min(grid[2] + margin_m, east),
+                min(grid[3] + margin_m, north),
             )
             column, row = ((a + b) // (2 * tile_m) for a, b in ((left, right), (low, high)))
             core = (left, low, right, high)

@@ -74,8 +74,8 @@ def batch_command(
     Run the same again after whatever stopped it: only what is missing is made. Exits with 5 where
     maps were set aside (failures.csv).
     """
-    from pipelines.batch.run import Config, main, plan
     from pipelines.batch.jobs import JobsError
+    from pipelines.batch.run import Config, main, plan
     from pipelines.batch.status import latest_status
 
     config = Config(
@@ -225,9 +225,14 @@ def _plan_summary(record: Mapping[str, Any]) -> RenderableType:
             job["solver"],
             *(f"{job[name]:,}" for name in ("maps", "done", "sectors", "empty")),
         )
+    faults = [
+        Text(f"! {job['job']}: {job['fault']}", style="yellow")
+        for job in record["jobs"]
+        if job["fault"]
+    ]
     todo = record["maps"] - record["done"]
     foot = Text(f"{todo:,} maps to make in {record['out']}; nothing was written", style="dim")
-    return Group(table, Text(), foot)
+    return Group(table, Text(), *faults, foot)
 
 
 def _batch_summary(record: Mapping[str, Any]) -> RenderableType:

