@@ -24,7 +24,7 @@ from pipelines.batch.status import Status, forget_ended, read_statuses, write_st
 from pipelines.batch.tile import MapTask, SceneTask, made_by, make_map, make_scene
 from pipelines.batch.worklist import PlannedJob, job_maps, plan_job
 from pipelines.scene import slug
-from rfplatform.errors import InputError, MissingError, RfplatformError
+from rfplatform.errors import InputError, MissingError, NoSpaceError, RfplatformError
 from rfplatform.propagation.raytraced import TraceProgress
 from rfplatform.registry.artifact import Artifact
 from rfplatform.registry.registry import Registry
@@ -329,6 +329,8 @@ class _Batch:
             try:
                 planned = plan_job(job, self.store, verify=self.config.verify)
                 self._forget(key)
+            except NoSpaceError:
+                raise
             except RfplatformError as error:
                 self._set_aside(failure(job.name, "job", 1, last_words(error, 1), key))
                 continue

@@ -74,7 +74,7 @@ def batch_command(
     Run the same again after whatever stopped it: only what is missing is made. Exits with 5 where
     maps were set aside (failures.csv).
     """
-    from pipelines.batch.jobs import JobsError
+    from pipelines.batch.faults import JobsError
     from pipelines.batch.run import Config, main, plan
     from pipelines.batch.status import latest_status
 

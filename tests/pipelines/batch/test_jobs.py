@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipelines.batch.jobs import Job, JobsError, read_jobs
+from pipelines.batch.faults import JobsError
+from pipelines.batch.jobs import Job, read_jobs
 from pipelines.map import OPTIONS, Config
 from rfplatform.errors import InputError
 
