@@ -17,8 +17,9 @@ from rfplatform.cli.show import duration, fact_table, short, show
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from pipelines.batch.run import Progress, Report
+    from pipelines.batch.course import Progress
     from pipelines.batch.status import Status
+    from pipelines.scene import Report
 
 SET_ASIDE = 5
 """Exit code of a batch that finished, but for maps that it set aside."""

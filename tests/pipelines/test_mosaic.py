@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -325,6 +326,26 @@ def test_small_blocks_give_what_one_block_gives(made, tmp_path, monkeypatch):
         rasterio.open(folder / "mosaic" / "radio_map.tif") as two,
     ):
         np.testing.assert_array_equal(one.read(), two.read())
+
+
+def test_a_block_knows_the_tiles_in_it_and_beside_it():
+    def tile(column, row):
+        grid = SimpleNamespace(num_x=10, num_y=10)
+        return SimpleNamespace(column=column + 100, row=row + 200, map=SimpleNamespace(grid=grid))
+
+    plan = SimpleNamespace(
+        tiles=[tile(0, 0), tile(10, 0), tile(35, 11)], column=100, row=200, chunk_cells=10,
+        grid=SimpleNamespace(num_x=45, num_y=21),
+    )  # fmt: skip
+    found = [
+        (rows.start, columns.start, near.tolist())
+        for rows, columns, near in pipelines.mosaic_plan.blocks(plan)
+    ]
+    # Without those that only touch a tile: nothing is known there.
+    assert found == [
+        (0, 0, [0, 1]), (0, 10, [0, 1]),
+        (10, 30, [2]), (10, 40, [2]), (20, 30, [2]), (20, 40, [2]),
+    ]  # fmt: skip
 
 
 def test_a_missing_tile_stays_empty_and_is_told(helsinki, tmp_path):

@@ -1,6 +1,7 @@
 """The table of a batch's maps and its STAC collection, written and read back by others."""
 
 import json
+import time
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,8 +12,15 @@ import shapely
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
-from pipelines.batch.collection import members_of, stac_item, write_catalog, write_stac
-from rfplatform.errors import InputError
+from pipelines.batch.collection import (
+    each_member,
+    members_of,
+    put_collection,
+    stac_item,
+    write_catalog,
+    write_stac,
+)
+from rfplatform.errors import InputError, MissingError
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.store import Store
 
@@ -98,6 +106,8 @@ def test_the_table_has_a_row_for_each_map(store, members, tmp_path):
     }  # fmt: skip
     assert {name: row[name] for name in told} == told
     assert row["frequencies_hz"].tolist() == [7e8, 3.5e9]
+    assert row["sectors"].tolist() == ["Töölö/1", "Töölö/2"]
+    assert str(pq.read_schema(path).field("sectors").type) == "list<element: string>"
     assert row["finished"].isoformat() == "2026-03-04T03:01:07.500000+00:00"
     assert gpd.pd.isna(row["share_from_minus_100_dbm"])
     assert gpd.pd.isna(row["png_path"])
@@ -118,6 +128,41 @@ def test_the_table_of_what_is_no_tile_and_of_nothing(store, tmp_path):
     empty = gpd.read_parquet(path)
     assert len(empty) == 0
     assert pq.read_schema(path).field("rays").type == types.field("rays").type == "int64"
+
+
+def local(number, folder=None, store=None):
+    return make(number, folder, store, footprint_lonlat=None, crs=None, bounds_deg=None)
+
+
+def test_the_table_of_maps_in_local_metres(store, tmp_path):
+    path = tmp_path / "out" / "catalog.parquet"
+    for members, on_earth in (
+        ([("a", make(0)), ("b", local(1)), ("a", make(2))], [True, False, True]),
+        ([("b", local(1))], [False]),
+    ):
+        write_catalog(store, members)
+        table = gpd.read_parquet(path)
+        assert table["geometry"].notna().tolist() == on_earth
+        assert table["crs"].notna().tolist() == on_earth
+        assert table.crs.to_epsg() == 4326
+    write_catalog(store, [("a", make(0)), ("b", local(1))])
+    near = gpd.read_parquet(path, bbox=(24.9, 60.1, 24.95, 60.2))
+    assert near["job"].tolist() == ["a"]
+
+
+def test_stac_of_maps_in_local_metres(store, tmp_path):
+    for members, bbox in (
+        ([("b", local(1)), ("a", make(0))], [24.9, 60.1, 24.91, 60.11]),
+        ([("b", local(1))], [-180.0, -90.0, 180.0, 90.0]),
+    ):
+        write_stac(store, members)
+        root = tmp_path / "out" / "stac" / "collection.json"
+        collection = pystac.Collection.from_file(str(root))
+        assert collection.extent.spatial.bboxes == [bbox]
+        core = pystac.validation.stac_validator.JsonSchemaSTACValidator()
+        core.validate_core(collection.to_dict(include_self_link=False), "Collection", "1.1.0")
+        for item in collection.get_items(recursive=True):
+            core.validate_core(item.to_dict(include_self_link=False), "Feature", "1.1.0")
 
 
 def test_stac_is_a_collection_that_pystac_reads_and_validates(store, members, tmp_path):
@@ -189,6 +234,55 @@ def test_what_is_there_already_is_left_alone(store, members, tmp_path):
     assert json.loads(broken.read_text())
 
 
+def links_of(folder):
+    """Places of all that the collection names; each is read."""
+    found, waiting = set(), [folder / "stac" / "collection.json"]
+    while waiting:
+        place = waiting.pop()
+        found.add(place)
+        links = json.loads(place.read_text())["links"]
+        down = [link["href"] for link in links if link["rel"] in ("child", "item")]
+        waiting += [(place.parent / href).resolve() for href in down]
+    return found
+
+
+def test_what_belongs_no_more_goes_and_readers_find_all_that_is_named(
+    store, members, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    write_stac(store, members)
+    by_hand = out / "stac" / "notes.txt", out / "stac" / "other.json", out / "stac/a/b/c.json"
+    by_hand[2].parent.mkdir(parents=True)
+    for path in by_hand:
+        path.write_text("by hand")
+    looks = []
+
+    def looking(act):
+        def act_and_look(self, *given):
+            act(self, *given)
+            looks.append(len(links_of(out)))
+
+        return act_and_look
+
+    for name in ("put_object", "remove"):
+        monkeypatch.setattr(Store, name, looking(getattr(Store, name)))
+    changed = [members[1], ("new", make(7, tmp_path, store))]
+    write_stac(store, changed)
+    named = links_of(out)
+    assert len(named) == 5
+    assert set((out / "stac").rglob("*.json")) - set(by_hand) == named
+    assert not (out / "stac" / "other").exists()
+    assert all(path.read_text() == "by hand" for path in by_hand)
+    assert set(looks) == {6, 5}
+
+
+def test_what_belongs_no_more_goes_elsewhere_too(members):
+    there = Store("memory://collection-shrinks")
+    write_stac(there, members)
+    assert write_stac(there, members[:1])["items"] == 1
+    assert len(there.object_sizes("stac")) == 3
+
+
 def test_jobs_of_like_names_lie_apart(store, tmp_path):
     write_stac(store, [("Town A", make(1)), ("town-a", make(2))])
     stac = tmp_path / "out" / "stac"
@@ -231,3 +325,33 @@ def test_members_are_those_of_the_newest_collections(store, members):
     assert [a.ref for _, a in members_of(store, "other")] == refs[2:]
     with pytest.raises(InputError, match=r"no job 'x' .*known: other, town"):
         members_of(store, "x")
+
+
+def test_a_collection_is_renewed_and_never_missing(store, members, monkeypatch):
+    for _, artifact in members:
+        store.put_artifact(artifact)
+    refs = [a.ref for _, a in members]
+    monkeypatch.setattr(Store, "remove_artifact", None)
+    first = put_collection(store, "jobs", {"town": refs[:1]})
+    for refs_now in (refs, refs[:1]):
+        time.sleep(0.002)  # a collection's time is told in milliseconds
+        made = put_collection(store, "jobs", {"town": refs_now})
+    assert made.ref == first.ref
+    assert [a.ref for _, a in each_member(store)] == refs[:1]
+
+
+def test_what_goes_meanwhile_is_left_out(store, members, monkeypatch):
+    for _, artifact in members:
+        store.put_artifact(artifact)
+    refs = [a.ref for _, a in members]
+    gone = "collections/gone@1"
+    assert len(members_of(store)) == 3
+    store.remove_artifact(refs[0])
+    monkeypatch.setattr(Store, "refs", lambda _: iter(refs))  # listed before it went
+    assert [a.ref for _, a in members_of(store)] == refs[1:]
+    put_collection(store, "jobs", {"town": refs})
+    versions = Store.versions
+    monkeypatch.setattr(Store, "versions", lambda self, name: {*versions(self, name), "gone"})
+    assert [a.ref for _, a in each_member(store)] == refs[1:], gone
+    with pytest.raises(MissingError, match=f"{refs[0]} is not at .*again"):
+        members_of(store)

@@ -365,7 +365,7 @@ def test_ten_thousand_bad_rows_are_refused_in_seconds(write):
 
 
 def test_the_documents_examples_are_jobs_files(write, tmp_path):
-    document = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+    document = (Path(__file__).parents[3] / "docs" / "batch.md").read_text(encoding="utf-8")
     for name in ("vyborg", "centre", "all"):
         sites_csv(tmp_path / "lists" / f"{name}.csv")
     (tmp_path / "towns").mkdir()
