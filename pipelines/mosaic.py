@@ -136,7 +136,7 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
 
 
 def _write_blocks(plan: Plan, partial: Path, work: Path, tally: _Tally, tell: Report) -> None:
-    todo = [block for block in blocks(plan) if len(block[2])]
+    todo = list(blocks(plan))
     if not todo:
         raise InputError("bbox: no map lies in it (W,S,E,N: longitude before latitude)")
     store = BlockStore(
@@ -156,9 +156,9 @@ def _write_blocks(plan: Plan, partial: Path, work: Path, tally: _Tally, tell: Re
         attrs=plan.attrs,
     )
     with small_raster_cache(), raster:
-        for number, (rows, columns, _) in enumerate(todo, start=1):
+        for number, (rows, columns, near) in enumerate(todo, start=1):
             tell(f"Blending block {number} of {len(todo)}")
-            block = _block(plan, rows, columns)
+            block = _block(plan, rows, columns, near)
             store.write(block.dataset, rows.start, columns.start, block.sector_ids)
             raster.write(block.bands, block.covered, rows, columns, block.sector_ids)
             tally.add(block.dataset, block.covered)
@@ -184,7 +184,7 @@ class _Block:
     cut_dbm: FloatArray
 
 
-def _block(plan: Plan, rows: slice, columns: slice) -> _Block:
+def _block(plan: Plan, rows: slice, columns: slice, near: npt.NDArray[np.intp]) -> _Block:
     """Blend and plan a block with a cell around it, since a handover lies between two cells."""
     edge_m = plan.grid.resolution_m
     low, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
@@ -197,7 +197,7 @@ def _block(plan: Plan, rows: slice, columns: slice) -> _Block:
         num_x=right - left,
         num_y=high - low,
     )
-    parts, ids = _parts(plan, slice(low, high), slice(left, right))
+    parts, ids = _parts(plan, slice(low, high), slice(left, right), near)
     sectors = [plan.sectors[i] for i in ids]
     radio_map, covered = blend(grid, sectors, parts, plan.attrs)
     cut_dbm = level_at_cuts_dbm(grid, sectors, parts)
@@ -225,10 +225,13 @@ def _block(plan: Plan, rows: slice, columns: slice) -> _Block:
     )
 
 
-def _parts(plan: Plan, rows: slice, columns: slice) -> tuple[list[Part], npt.NDArray[np.intp]]:
-    """What the tiles bring into a window of the mosaic, and which sectors reach it."""
+def _parts(
+    plan: Plan, rows: slice, columns: slice, near: npt.NDArray[np.intp]
+) -> tuple[list[Part], npt.NDArray[np.intp]]:
+    """What some tiles bring into a window of the mosaic, and which sectors reach it."""
     read = []
-    for tile, sector_ids in zip(plan.tiles, plan.sector_ids, strict=True):
+    for i in near.tolist():
+        tile, sector_ids = plan.tiles[i], plan.sector_ids[i]
         row, column = tile.row - plan.row, tile.column - plan.column
         own_rows = slice(max(rows.start - row, 0), min(rows.stop - row, tile.map.grid.num_y))
         own_columns = slice(

@@ -440,7 +440,6 @@ def _chunk_cells(plan: Plan) -> int:
             (
                 len(np.unique(np.concatenate([plan.sector_ids[i] for i in inside])))
                 for *_, inside in blocks(chosen)
-                if len(inside)
             ),
             default=0,
         )
@@ -450,7 +449,10 @@ def _chunk_cells(plan: Plan) -> int:
 
 
 def blocks(plan: Plan) -> Iterator[tuple[slice, slice, npt.NDArray[np.intp]]]:
-    """Rows, columns and tiles of every block of the mosaic."""
+    """Rows and columns of every block that a tile lies in, and all tiles in it and next to it.
+
+    Those next to it reach the cells around it, see `pipelines.mosaic`.
+    """
     grid, edge = plan.grid, plan.chunk_cells
     west = np.array([t.column for t in plan.tiles]) - plan.column
     south = np.array([t.row for t in plan.tiles]) - plan.row
@@ -458,8 +460,11 @@ def blocks(plan: Plan) -> Iterator[tuple[slice, slice, npt.NDArray[np.intp]]]:
     north = south + [t.map.grid.num_y for t in plan.tiles]
     for low in range(0, grid.num_y, edge):
         high = min(low + edge, grid.num_y)
-        in_row = np.flatnonzero((south < high) & (north > low))
+        near_row = np.flatnonzero((south <= high) & (north >= low))
         for left in range(0, grid.num_x, edge):
             right = min(left + edge, grid.num_x)
-            inside = in_row[(west[in_row] < right) & (east[in_row] > left)]
-            yield slice(low, high), slice(left, right), inside
+            near = near_row[(west[near_row] <= right) & (east[near_row] >= left)]
+            inside = (west[near] < right) & (east[near] > left)
+            inside &= (south[near] < high) & (north[near] > low)
+            if inside.any():
+                yield slice(low, high), slice(left, right), near

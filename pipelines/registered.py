@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.batch.inputs import OSM_LICENCE
+from pipelines.batch.inputs import hash_of_files, input_artifact, licence_of
 from pipelines.bench import Result
 from pipelines.scene import slug
 from rfplatform.formats.archive import write_archive
@@ -46,12 +45,12 @@ def register_output(registry: Registry, record: Mapping[str, Any], kind: Kind) -
         told = [f for f in files if f.path not in ("run.json", "scene.json")]
         artifact = Artifact(
             f"{'maps' if kind == 'radio-map' else 'scenes'}/{slug(record['area']['name'])}",
-            _together(told)[:16],
+            hash_of_files(told)[:16],
             kind,
             files,
             tuple(_parents(registry, inputs)),
             title=record["area"]["name"],
-            licence=_licence(record["attribution"]),
+            licence=licence_of(record["attribution"]),
             schema="what `rfplatform map` writes" if kind == "radio-map" else "Mitsuba XML, PLY",
             config=record["options"],
             facts={name: record[name] for name in _FACTS if name in record},
@@ -94,26 +93,10 @@ def _parents(registry: Registry, inputs: Mapping[str, Any]) -> Iterable[str]:
 def _input(registry: Registry, path: Path, sha256: str) -> str:
     """Make a file known that stays where it is."""
     file = File(path.name, sha256, path.stat().st_size, path.resolve().as_uri())
-    osm = path.name.endswith((".osm", ".pbf", ".osm.gz", ".osm.bz2"))
-    artifact = Artifact(
-        f"inputs/{slug(path.name)}",
-        sha256[:16],
-        "dataset",
-        (file,),
-        title=path.name,
-        licence=OSM_LICENCE if osm else "",
-    )
+    artifact = input_artifact((file,), path.name)
     if not registry.has(artifact.ref):
         registry.add(artifact)
     return artifact.ref
-
-
-def _licence(attribution: str) -> str:
-    return OSM_LICENCE if "OpenStreetMap" in attribution else ""
-
-
-def _together(files: Iterable[File]) -> str:
-    return hashlib.sha256("\n".join(f"{f.sha256} {f.path}" for f in files).encode()).hexdigest()
 
 
 def register_report(registry: Registry, result: Result, name: str | None) -> Artifact:

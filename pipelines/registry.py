@@ -118,7 +118,6 @@ def describe(registry: Registry, ref: str, *, lineage: bool = False) -> dict[str
         if offered is not None:
             return {**_offer(offered), "files": [asdict(f) for f in offered.files]}
     artifact = registry.get(ref)
-    children = registry.children(artifact.ref)
     elsewhere = registry.entry(artifact.ref).store_url
     record = {
         "ref": artifact.ref,
@@ -127,8 +126,8 @@ def describe(registry: Registry, ref: str, *, lineage: bool = False) -> dict[str
         "digest": artifact.digest(),
         "size_bytes": artifact.size_bytes,
         "store_url": elsewhere,
-        "children": [entry.ref for entry in children[:CHILDREN]],
-        "num_children": len(children),
+        "children": [entry.ref for entry in registry.children(artifact.ref, limit=CHILDREN)],
+        "num_children": registry.count_children(artifact.ref),
     }
     return {**record, "lineage": _nodes(registry.lineage(artifact.ref))} if lineage else record
 

@@ -6,24 +6,21 @@ import hashlib
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pipelines.map import COVERAGE_DBM
 from pipelines.scene import slug
-from rfplatform.errors import InputError
+from rfplatform.errors import InputError, MissingError
 from rfplatform.registry.artifact import Artifact, File, canonical_json
-from rfplatform.registry.store import ARTIFACTS, FILES, Store
-
-if TYPE_CHECKING:
-    pass
+from rfplatform.registry.store import ARTIFACTS, Store, place_within
 
 Member = tuple[str, Artifact]
 """The name of a job, and one of its maps."""
@@ -92,15 +89,17 @@ def put_collection(store: Store, name: str, jobs: Mapping[str, Sequence[str]]) -
         facts={"jobs": of_job},
     )
     # The newest is the one that counts, also where the jobs are again what they were once.
-    store.remove_artifact(made.ref)
-    return store.put_artifact(made)
+    return store.renew_collection(made)
 
 
 def each_member(store: Store) -> Iterator[Member]:
-    """Maps of a store's newest collections, one after another."""
-    for job, refs in _jobs(store).items():
-        for ref in refs:
-            yield job, store.artifact(ref)
+    """Maps of a store's newest collections, one after another; without those that went since."""
+    jobs = _jobs(store)
+    names = (job for job, refs in jobs.items() for _ in refs)
+    found = store.artifacts(ref for refs in jobs.values() for ref in refs)
+    for job, artifact in zip(names, found, strict=True):
+        if artifact is not None:
+            yield job, artifact
 
 
 def members_of(store: Store, job: str | None = None) -> list[Member]:
@@ -118,8 +117,11 @@ def members_of(store: Store, job: str | None = None) -> list[Member]:
     ------
     InputError
         If there is no such job, or no map at all.
+    MissingError
+        If a map of a collection is not there.
     """
     jobs = _jobs(store)
+    listed = not jobs
     if job is not None:
         if job not in jobs:
             known = ", ".join(sorted(jobs)) or "none, since no batch has ended here"
@@ -128,9 +130,12 @@ def members_of(store: Store, job: str | None = None) -> list[Member]:
     elif not jobs:
         jobs = {"": [ref for ref in store.refs() if ref.startswith(f"{MAPS}/")]}
     named = {ref: name for name, refs in jobs.items() for ref in refs}
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        found = list(pool.map(store.artifact, named))
-    members = [(named[a.ref], a) for a in found if a.kind == "radio-map"]
+    members = []
+    for ref, artifact in zip(named, store.artifacts(named), strict=True):
+        if artifact is not None and artifact.kind == "radio-map":
+            members.append((named[ref], artifact))
+        elif artifact is None and not listed:  # else it went after it was listed
+            raise MissingError(f"{ref} is not at {store.url}: run the batch again")
     if not members:
         raise InputError(f"no maps at {store.url}: give what `rfplatform batch` wrote")
     return members
@@ -141,8 +146,9 @@ def _jobs(store: Store) -> dict[str, list[str]]:
     newest: list[Artifact] = []
     for place in store.objects(f"{ARTIFACTS}/{COLLECTIONS}"):
         name = place.removeprefix(f"{ARTIFACTS}/")
-        versions = [store.artifact(f"{name}@{version}") for version in store.versions(name)]
-        newest += sorted(versions, key=lambda a: (a.created, a.version))[-1:]
+        versions = store.artifacts(f"{name}@{version}" for version in store.versions(name))
+        there = [collection for collection in versions if collection is not None]
+        newest += sorted(there, key=lambda a: (a.created, a.version))[-1:]
     jobs: dict[str, list[str]] = {}
     for collection in sorted(newest, key=lambda a: (a.created, a.version)):
         jobs |= {job: list(refs) for job, refs in collection.facts["jobs"].items()}
@@ -180,7 +186,7 @@ def write_catalog(store: Store, members: Iterable[Member]) -> int:
     for job, artifact in members:
         for name, value in _row(job, artifact).items():
             columns[name].append(value)
-        ring = artifact.facts["footprint_lonlat"]
+        ring = artifact.facts["footprint_lonlat"] or ()  # a map in local metres lies nowhere
         corners.extend(value for corner in ring for value in corner[:2])
         sizes.append(len(ring))
     table = pd.DataFrame({name: _column(name, columns[name]) for name in _COLUMNS})
@@ -212,6 +218,7 @@ _COLUMNS: Mapping[str, str] = {
     "num_x": _WHOLE,
     "num_y": _WHOLE,
     "num_sectors": _WHOLE,
+    "sectors": _LIST,
     "num_sites": _WHOLE,
     "frequencies_hz": _LIST,
     "solver": _TEXT,
@@ -250,7 +257,7 @@ def _row(job: str, artifact: Artifact) -> dict[str, Any]:
     paths: dict[str, str | None] = dict.fromkeys(_FILE_COLUMNS.values())
     for file in artifact.files:
         if file.path in _FILE_COLUMNS:
-            paths[_FILE_COLUMNS[file.path]] = _path(file)
+            paths[_FILE_COLUMNS[file.path]] = place_within(file)
     return {
         "ref": artifact.ref,
         "job": job,
@@ -263,6 +270,7 @@ def _row(job: str, artifact: Artifact) -> dict[str, Any]:
         "num_x": grid["num_x"],
         "num_y": grid["num_y"],
         "num_sectors": len(sectors),
+        "sectors": _labels(sectors),
         "num_sites": len({s["site"] for s in sectors}),
         "frequencies_hz": _frequencies(sectors),
         "solver": solver.get("solver"),
@@ -299,12 +307,12 @@ def _frequencies(sectors: Sequence[Mapping[str, Any]]) -> list[float]:
     return sorted({float(s["frequency_hz"]) for s in sectors})
 
 
+def _labels(sectors: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{s['site']}/{s['sector']}" for s in sectors]
+
+
 def _finished(artifact: Artifact) -> str:
     return str(artifact.run.get("finished") or artifact.created)
-
-
-def _path(file: File) -> str:
-    return f"{FILES}/{file.sha256[:2]}/{file.sha256}/{file.name}"
 
 
 def _column(name: str, values: list[Any]) -> Any:  # noqa: ANN401  (pandas' own arrays)
@@ -319,12 +327,15 @@ def _column(name: str, values: list[Any]) -> Any:  # noqa: ANN401  (pandas' own 
 
 
 def _polygons(corners: Sequence[float], sizes: Sequence[int]) -> Any:  # noqa: ANN401
-    """Polygons of closed rings that lie one after another in a flat list."""
+    """Polygons of closed rings that lie one after another in a flat list; None of an empty one."""
     import shapely
 
     places = np.asarray(corners, dtype=float).reshape(-1, 2)
-    rings = np.repeat(np.arange(len(sizes)), sizes)
-    return shapely.polygons(shapely.linearrings(places, indices=rings))
+    known = np.flatnonzero(sizes)
+    rings = np.repeat(np.arange(len(known)), np.asarray(sizes, dtype=int)[known])
+    polygons = np.full(len(sizes), None)
+    polygons[known] = shapely.polygons(shapely.linearrings(places, indices=rings))
+    return polygons
 
 
 # ----------------------------------------------------------------------------------------------
@@ -336,7 +347,7 @@ def _polygons(corners: Sequence[float], sizes: Sequence[int]) -> Any:  # noqa: A
 class _Extent:
     """What the items of a collection have in common; grows with each."""
 
-    bbox: list[float] = field(default_factory=lambda: [180.0, 90.0, -180.0, -90.0])
+    bboxes: list[list[float]] = field(default_factory=list)
     first: str = ""
     last: str = ""
     licences: set[str] = field(default_factory=set)
@@ -346,17 +357,17 @@ class _Extent:
     frequencies_hz: set[float] = field(default_factory=set)
 
     def add(self, artifact: Artifact, item: Mapping[str, Any]) -> None:
-        west, south, east, north = item["bbox"]
-        low, high = self.bbox[:2], self.bbox[2:]
-        self.bbox = [
-            min(low[0], west), min(low[1], south), max(high[0], east), max(high[1], north),
-        ]  # fmt: skip
+        if box := item.get("bbox"):
+            (west, south, east, north), *_ = (*self.bboxes, box)
+            self.bboxes = [
+                [min(west, box[0]), min(south, box[1]), max(east, box[2]), max(north, box[3])]
+            ]
         properties = item["properties"]
         time = properties["datetime"]
         self.first = min(self.first or time, time)
         self.last = max(self.last, time)
         self.licences.add(artifact.licence or str(artifact.facts.get("licence") or "other"))
-        self.crs.add(properties["proj:code"])
+        self.crs.update({properties["proj:code"]} - {None})
         self.resolutions_m.add(properties["gsd"])
         self.solvers.add(str(properties["rfplatform:solver"]))
         self.frequencies_hz.update(properties["rfplatform:frequencies_hz"])
@@ -372,7 +383,9 @@ def write_stac(
     """Write ``stac/``: a self-contained STAC collection with a catalog for each job.
 
     ``stac/collection.json``, ``stac/<job>/catalog.json`` and ``stac/<job>/<map>-<version>.json``.
-    All links are relative, so that the store can be moved, copied or published as it is.
+    All links are relative, so that the store can be moved, copied or published as it is. Whoever
+    reads meanwhile finds all that a catalog names: items come first, then catalogs, then the
+    collection, and then those go that it names no more.
 
     Parameters
     ----------
@@ -398,10 +411,14 @@ def write_stac(
             extent.add(artifact, item)
             items[job].append(_link("item", f"./{item['id']}.json", "application/geo+json"))
             writer.put(f"{STAC}/{folder}/{item['id']}.json", item)
+        writer.finish()
         for job, links in items.items():
             catalog = _catalog(job or "maps", folders[job], links)
             writer.put(f"{STAC}/{folders[job]}/catalog.json", catalog)
+        writer.finish()
         writer.put(f"{STAC}/collection.json", _collection(name, title, extent, folders))
+        writer.finish()
+        writer.remove_the_others()
     return {"items": sum(map(len, items.values())), "written": writer.written}
 
 
@@ -434,6 +451,12 @@ def _collection(
     name: str, title: str, extent: _Extent, folders: Mapping[str, str]
 ) -> dict[str, Any]:
     times = [extent.first or None, extent.last or None]
+    summaries = {
+        "proj:code": sorted(extent.crs),
+        "gsd": sorted(extent.resolutions_m),
+        "rfplatform:solver": sorted(extent.solvers),
+        "rfplatform:frequencies_hz": sorted(extent.frequencies_hz),
+    }
     return {
         "type": "Collection",
         "id": name,
@@ -447,14 +470,12 @@ def _collection(
             ),
         ],
         "title": title,
-        "extent": {"spatial": {"bbox": [extent.bbox]}, "temporal": {"interval": [times]}},
-        "license": next(iter(extent.licences)) if len(extent.licences) == 1 else "other",
-        "summaries": {
-            "proj:code": sorted(extent.crs),
-            "gsd": sorted(extent.resolutions_m),
-            "rfplatform:solver": sorted(extent.solvers),
-            "rfplatform:frequencies_hz": sorted(extent.frequencies_hz),
+        "extent": {
+            "spatial": {"bbox": extent.bboxes or [[-180.0, -90.0, 180.0, 90.0]]},
+            "temporal": {"interval": [times]},
         },
+        "license": next(iter(extent.licences)) if len(extent.licences) == 1 else "other",
+        "summaries": {name: values for name, values in summaries.items() if values},
     }
 
 
@@ -462,12 +483,17 @@ def stac_item(artifact: Artifact, job: str, *, collection: str = "radio-maps") -
     """The STAC item of a map, as it lies in ``stac/<job>/``.
 
     What the projection and file extensions say, the resolution as ``gsd``, and what belongs to
-    radio maps alone under the prefix ``rfplatform:``.
+    radio maps alone under the prefix ``rfplatform:``. A map in local metres has no geometry.
     """
     facts, grid, run = artifact.facts, artifact.facts["grid"], artifact.run
     solver = facts.get("solver") or {}
     coverage = facts.get("coverage") or {}
     ring = facts["footprint_lonlat"]
+    geometry, box = None, {}
+    if ring:
+        lon, lat = zip(*(corner[:2] for corner in ring), strict=True)
+        geometry = {"type": "Polygon", "coordinates": [[list(corner) for corner in ring]]}
+        box = {"bbox": [min(lon), min(lat), max(lon), max(lat)]}
     west = grid["west_easting_m"]
     south = grid["south_northing_m"]
     edge_m = grid["resolution_m"]
@@ -479,7 +505,7 @@ def stac_item(artifact: Artifact, job: str, *, collection: str = "radio-maps") -
         "area": facts["area"],
         "tile": [tile["column"], tile["row"]] if tile else None,
         "num_sectors": len(facts["sectors"]),
-        "sectors": [f"{s['site']}/{s['sector']}" for s in facts["sectors"]],
+        "sectors": _labels(facts["sectors"]),
         "frequencies_hz": _frequencies(facts["sectors"]),
         "receiver_height_m": grid["receiver_height_m"],
         "solver": solver.get("solver"),
@@ -493,14 +519,13 @@ def stac_item(artifact: Artifact, job: str, *, collection: str = "radio-maps") -
         "attribution": facts.get("attribution"),
         "warnings": list(facts.get("warnings") or ()),
     }
-    lon, lat = [corner[0] for corner in ring], [corner[1] for corner in ring]
     return {
         "type": "Feature",
         "stac_version": STAC_VERSION,
         "stac_extensions": list(STAC_EXTENSIONS),
         "id": f"{artifact.name.split('/', 1)[-1].replace('/', '-')}-{artifact.version}",
-        "geometry": {"type": "Polygon", "coordinates": [[list(corner) for corner in ring]]},
-        "bbox": [min(lon), min(lat), max(lon), max(lat)],
+        "geometry": geometry,
+        **box,
         "properties": {
             "datetime": _utc(_finished(artifact)),
             "title": artifact.title or facts["area"],
@@ -530,7 +555,7 @@ def _asset(file: File) -> dict[str, Any]:
     )
     raster = {"data_type": "float32", "nodata": "nan"} if file.path == "radio_map.tif" else {}
     return {
-        "href": f"../../{_path(file)}",
+        "href": f"../../{place_within(file)}",
         "type": media,
         "title": title,
         **raster,
@@ -555,8 +580,8 @@ class _Writer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.written = 0
-        # Elsewhere the size has to do: to read every file takes as long as to write it.
-        self._sizes = store.object_sizes(STAC) if store.folder is None else {}
+        # Before it is known what belongs there: what others write meanwhile is theirs.
+        self._others = store.object_sizes(STAC)
         self._pool = ThreadPoolExecutor(_WRITERS)
         self._waiting: list[Any] = []
 
@@ -565,18 +590,29 @@ class _Writer:
         if self._is_there(place, body):
             return
         self.written += 1
-        self._waiting.append(self._pool.submit(self._store.put_object, place, body))
-        if len(self._waiting) >= 4 * _WRITERS:
-            self._drain(2 * _WRITERS)
+        self._submit(self._store.put_object, place, body)
 
     def _is_there(self, place: str, body: bytes) -> bool:
-        folder = self._store.folder
-        if folder is None:
-            return self._sizes.get(place) == len(body)
-        try:
-            return (folder / place).read_bytes() == body
-        except FileNotFoundError:
+        if self._others.pop(place, None) != len(body):
             return False
+        # Elsewhere the size has to do: to read every file takes as long as to write it.
+        return self._store.folder is None or self._store.object_at(place) == body
+
+    def remove_the_others(self) -> None:
+        """Remove what an earlier writer put into jobs' folders, and was not put this time."""
+        for place in self._others:
+            if place.endswith(".json") and place.count("/") == 2:
+                self._submit(self._store.remove, place)
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait for all that was asked for."""
+        self._drain(0)
+
+    def _submit(self, act: Callable[..., None], *given: Any) -> None:  # noqa: ANN401
+        self._waiting.append(self._pool.submit(act, *given))
+        if len(self._waiting) >= 4 * _WRITERS:
+            self._drain(2 * _WRITERS)
 
     def _drain(self, left: int) -> None:
         while len(self._waiting) > left:
@@ -585,9 +621,5 @@ class _Writer:
     def __enter__(self) -> _Writer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._drain(0)
-        finally:
-            self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)

@@ -7,8 +7,8 @@ import secrets
 import socket
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,7 +23,6 @@ from pipelines.batch.tile import MapTask, SceneTask, make_map, make_scene
 from pipelines.batch.worklist import PlannedJob, job_maps, plan_job
 from rfplatform.errors import InputError, MissingError, NoSpaceError, RfplatformError
 from rfplatform.propagation.raytraced import TraceProgress
-from rfplatform.registry.artifact import Artifact
 from rfplatform.registry.registry import Registry
 from rfplatform.registry.store import Store
 
@@ -110,6 +109,7 @@ class Course:
     beside_others: bool = False
     rays_underway: dict[str, int] = field(default_factory=dict)
     said: Status | None = None
+    sizes: Mapping[str, int] | None = None
     names: set[str] = field(default_factory=set)
     scenes: set[str] = field(default_factory=set)
 
@@ -122,6 +122,8 @@ class Course:
 
     def begin(self, jobs: Iterable[Job]) -> None:
         """Plan all jobs; one that can't be planned is set aside."""
+        if self.store.folder is None:
+            self.sizes = self.store.stored_files()  # in place of a request for each file
         self.remembered = failures.remembered(self.store)
         self.beside_others = any(status.alive for status in read_statuses(self.store))
         forget_ended(self.store)
@@ -181,7 +183,8 @@ class Course:
         if not self.exists(ref):
             return False
         try:
-            faults = self.store.faults(self.store.artifact(ref), contents=self.verify)
+            artifact = self.store.artifact(ref)
+            faults = self.store.faults(artifact, contents=self.verify, sizes=self.sizes)
         except InputError as error:
             faults = [str(error)]
         except MissingError:  # another batch has just found it damaged
@@ -370,7 +373,7 @@ class Course:
         write_stac(self.store, each_member(self.store))
         try:
             registry = Registry.default()
-            registry.record(_with_ancestors(self.store, sorted(self.done)), self.store.url)
+            registry.record(self.store.with_ancestors(sorted(self.done)), self.store.url)
             registry.record([collection], self.store.url, kept=True)
         except RfplatformError as error:
             self.warnings.append(f"the registry does not know of these maps: {error}")
@@ -380,16 +383,3 @@ class Course:
 def _job_key(name: str) -> str:
     """Under which it is remembered that a job's inputs could not be had."""
     return f"job {name}"
-
-
-def _with_ancestors(store: Store, refs: Iterable[str]) -> Iterator[Artifact]:
-    """Artifacts and all that they were made from, each once."""
-    seen: set[str] = set()
-    waiting = deque(refs)
-    while waiting:
-        ref = waiting.popleft()
-        if ref not in seen:
-            seen.add(ref)
-            artifact = store.artifact(ref)
-            waiting.extend(artifact.parents)
-            yield artifact

@@ -19,7 +19,7 @@ from typing import Any
 
 import shapely
 
-from pipelines.batch.inputs import OSM_LICENCE, local_file, local_folder
+from pipelines.batch.inputs import licence_of, local_file, local_folder
 from pipelines.batch.tiling import Bounds, TileBox
 from pipelines.map import Clock, Config, Plan, describe_map, require_feasible, titled, write_map
 from pipelines.scene import (
@@ -240,7 +240,7 @@ def put_scene(
         files,
         parents,
         title=scene.area.name,
-        licence=_licence(scene),
+        licence=licence_of(scene.attribution),
         schema="footprints with heights, GeoParquet; their frame as JSON",
         facts={
             "buildings": len(scene.buildings),
@@ -252,10 +252,6 @@ def put_scene(
     )
     _settle(store, made)
     return made
-
-
-def _licence(scene: Scene) -> str:
-    return OSM_LICENCE if "OpenStreetMap" in scene.attribution else ""
 
 
 Report = Callable[[TraceProgress], None]
@@ -311,7 +307,7 @@ def make_map(
             files,
             _parents(task),
             title=task.label,
-            licence=_licence(scene),
+            licence=licence_of(scene.attribution),
             schema=SCHEMA,
             config=task.options(),
             facts=_facts(task, seen, radio_map, about),

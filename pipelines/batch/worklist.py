@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.batch.inputs import OSM_LICENCE, local_file, put_input
+from pipelines.batch.inputs import licence_of, local_file, put_input
 from pipelines.batch.jobs import Job
 from pipelines.batch.tile import MapTask, SceneTask, put_scene
 from pipelines.batch.tiling import Bounds, TileBox, tile_boxes
@@ -92,7 +92,7 @@ def _put_scene_file(source: SceneFile, store: Store, verify: bool) -> str:
                 verify=verify,
             ).ref,
         )
-    licence = OSM_LICENCE if "OpenStreetMap" in source.attribution else ""
+    licence = licence_of(source.attribution)
     return put_input(store, files, source.name, licence, parents, verify=verify).ref
 
 
@@ -104,8 +104,7 @@ def _scene(plan: Plan, store: Store, verify: bool) -> SceneTask | str:
         assert not isinstance(source, SceneFile)
         return put_scene(store, load_scene(source, bbox), source_name(source)).ref  # type: ignore[arg-type]
     kind = source.kind if isinstance(source, FileSource) else "osm"
-    licence = OSM_LICENCE if kind == "osm" else ""
-    there = put_input(store, {path.name: path}, path.name, licence, verify=verify)
+    there = put_input(store, {path.name: path}, path.name, verify=verify)
     title = "Central Helsinki" if isinstance(source, BuiltIn) else source_name(source)
     return SceneTask(
         store.url, there.ref, FileSource(Path(path.name), kind), bbox, source_name(source), title

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, get_args
 
 from rfplatform.errors import InputError
@@ -31,11 +31,13 @@ class File:
     ----------
     path : str
         Within the artifact, with forward slashes: "radio_map.tif".
+        It names the file in every folder that it is copied to, wherever its record came from.
     sha256 : str
         Of its contents, in lower-case hexadecimal.
     size_bytes : int
     url : str
-        Where it can be had outside of a store; "" for one that a store holds.
+        Where it can be had outside of a store; "" for one that a store holds. It is no part of
+        what the file is.
     """
 
     path: str
@@ -44,8 +46,7 @@ class File:
     url: str = ""
 
     def __post_init__(self) -> None:
-        pure = PurePosixPath(self.path)
-        if not self.path or pure.is_absolute() or ".." in pure.parts or "\\" in self.path:
+        if not _is_inside(self.path):
             raise InputError(f"file {self.path!r}: must be a path within its artifact")
         if not _SHA256.fullmatch(self.sha256):
             raise InputError(f"file {self.path}: {self.sha256!r} is no SHA-256")
@@ -63,6 +64,20 @@ class File:
         with local.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(path or local.name, digest, local.stat().st_size)
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a path names a file below the folder that it is put into, on every system."""
+    pure = PurePosixPath(path)
+    return (
+        pure.name != ""
+        and path == str(pure)  # no "a/", "a//b", "./a"
+        and ".." not in pure.parts
+        and not pure.is_absolute()
+        and not PureWindowsPath(path).drive
+        and "\\" not in path
+        and all(" " <= letter != "\x7f" for letter in path)  # no NUL, no line breaks
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +122,9 @@ class Artifact:
     config: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
+    )
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -147,8 +164,10 @@ class Artifact:
         )
 
     def digest(self) -> str:
-        """SHA-256 of everything that makes it what it is: all but `run` and `created`."""
+        """SHA-256 of what makes it what it is: all but `run`, `created` and where its files are."""
         body = {k: v for k, v in self.to_dict().items() if k not in ("run", "created")}
+        for file in body["files"]:
+            del file["url"]
         return hashlib.sha256(canonical_json(body)).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:

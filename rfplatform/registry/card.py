@@ -112,7 +112,7 @@ def scores_of(registry: Registry, artifact: Artifact) -> list[dict[str, Any]]:
 
     Each has the form of a benchmark's row: "metric", "value", "baseline", "baseline_value".
     """
-    near = [*registry.parents(artifact.ref), *registry.children(artifact.ref)]
+    near = [*registry.parents(artifact.ref), *registry.children(artifact.ref, "report")]
     reports = sorted({entry.ref for entry in near if entry.kind == "report"})
     scores: list[dict[str, Any]] = []
     for source in (artifact, *(registry.get(ref) for ref in reports)):

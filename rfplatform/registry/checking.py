@@ -109,13 +109,10 @@ def verify_store(
 ) -> list[Fault]:
     """Faults of all artifacts of another store, and of what the registry recorded of it.
 
-    An artifact none of whose files are there, and that is another's parent, is none: records go
-    along with what was made from them.
+    Of one that was pushed for its lineage alone (`Store.is_bare`), no file needs to be there.
     """
     problem = lru_cache(_REMEMBERED)(_problem)
     faults: list[Fault] = []
-    bare: dict[str, list[Fault]] = {}
-    named: set[str] = set()
     for ref in store.refs():
         if progress is not None:
             progress(ref)
@@ -124,16 +121,11 @@ def verify_store(
         except (InputError, MissingError) as error:
             faults.append(Fault(ref, "", "record", str(error)))
             continue
-        if artifact.ref != ref:
-            faults.append(Fault(ref, "", "record", f"holds another artifact, {artifact.ref}"))
-            continue
-        named.update(artifact.parents)
         found = _faults(artifact, store, problem)
-        if len(found) == len(artifact.files) and all(f.problem == "missing" for f in found):
-            bare[ref] = found
-        else:
-            faults += found
-    faults += [f for ref, found in bare.items() if ref not in named for f in found]
+        missing = [fault for fault in found if fault.problem == "missing"]
+        if missing and store.is_bare(ref):
+            found = [fault for fault in found if fault not in missing]
+        faults += found
     for key in _keys(registry, store.url):
         with registry.index.reading() as db:
             ref = index.entry(db, key).ref

@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rfplatform.errors import InputError, MissingError
+from rfplatform.errors import InputError
 from rfplatform.registry import index
 from rfplatform.registry.artifact import parse_ref
-from rfplatform.registry.store import FILES, PARTIAL, Store
+from rfplatform.registry.store import FILES, FOLDERS, PARTIAL, Store
 
 if TYPE_CHECKING:
     from rfplatform.registry.registry import Registry
+
+UNUSED_S = 30 * 86_400.0
+"""After which a copy of another store's file goes: it can be had again."""
 
 _PAGE = 256
 _NAMED_BY = 10
@@ -43,7 +46,8 @@ class Cleaning:
     artifacts : int
         Of the index, whether their files are at home or in another store, where they stay.
     files, size_bytes : int
-        Contents that no artifact names any more, and what interrupted writers left.
+        Contents that no artifact names any more, what interrupted writers left, and copies of
+        other stores' files that were not used for long.
     needed_by : mapping of str to tuple of str
         What was to be dropped and stays, and kept artifacts that were made from it (some of them).
     dry_run : bool
@@ -62,18 +66,22 @@ def clean_home(
 ) -> Cleaning:
     """Clean the index and the registry's own folder. See `Registry.gc`."""
     before = time.time() - older_than_s
-    if not registry.index.path.exists() and not drop:
-        return Cleaning(0, 0, 0, dry_run=dry_run)
-    with registry.index.opened() as db:
-        db.executescript(_TABLES)
-        with nullcontext() if dry_run else index.turn(db):
-            needed_by = _judge(db, [_only(db, ref) for ref in drop])
-            (artifacts,) = db.execute("SELECT count(*) FROM unneeded").fetchone()
-            if not dry_run:
-                _forget(db)
-        files, size = _clean_files(db, registry.store, before, dry_run=dry_run)
-    more, bytes_more = _clean_partial(registry.store, before, dry_run=dry_run)
-    files, size = files + more, size + bytes_more
+    artifacts = files = size = 0
+    needed_by: dict[str, tuple[str, ...]] = {}
+    if registry.index.path.exists() or drop:
+        with registry.index.opened() as db:
+            db.executescript(_TABLES)
+            with nullcontext() if dry_run else index.turn(db):
+                needed_by = _judge(db, [_only(db, ref) for ref in drop])
+                (artifacts,) = db.execute("SELECT count(*) FROM unneeded").fetchone()
+                if not dry_run:
+                    _forget(db)
+            files, size = _clean_files(db, registry.store, before, dry_run=dry_run)
+    for more, bytes_more in (
+        _clean_part(registry.store, PARTIAL, before, dry_run=dry_run),
+        *_clean_cache(registry.cache, before, dry_run=dry_run),
+    ):
+        files, size = files + more, size + bytes_more
     return Cleaning(artifacts, files, size, needed_by, dry_run)
 
 
@@ -180,18 +188,17 @@ def clean_store(store: Store, *, dry_run: bool, older_than_s: float) -> Cleaning
     with closing(sqlite3.connect("", isolation_level=None)) as db:  # in a temporary file
         db.execute("BEGIN")
         db.execute("CREATE TABLE named (sha256 BLOB PRIMARY KEY) WITHOUT ROWID")
-        for ref in store.refs():
-            try:
-                named = [(bytes.fromhex(f.sha256),) for f in store.artifact(ref).files]
-            except InputError as error:
-                raise InputError(
-                    f"{error}: mend or remove that record first; nothing was removed"
-                ) from error
-            except MissingError:
-                if store.has_artifact(ref):
-                    raise
-                continue  # just removed
-            db.executemany("INSERT OR IGNORE INTO named VALUES (?)", named)
+        try:
+            for artifact in store.artifacts(store.refs()):
+                named = artifact.files if artifact is not None else ()  # or just removed
+                db.executemany(
+                    "INSERT OR IGNORE INTO named VALUES (?)",
+                    [(bytes.fromhex(file.sha256),) for file in named],
+                )
+        except InputError as error:
+            raise InputError(
+                f"{error}: mend or remove that record first; nothing was removed"
+            ) from error
         for place, size_bytes, written in _places(store, FILES):
             sha256 = _sha256(place)
             if (
@@ -201,7 +208,7 @@ def clean_store(store: Store, *, dry_run: bool, older_than_s: float) -> Cleaning
                 continue
             if _removed(store, place, written, before, dry_run=dry_run):
                 files, size = files + 1, size + size_bytes
-    more, bytes_more = _clean_partial(store, before, dry_run=dry_run)
+    more, bytes_more = _clean_part(store, PARTIAL, before, dry_run=dry_run)
     files, size = files + more, size + bytes_more
     return Cleaning(0, files, size, dry_run=dry_run)
 
@@ -215,9 +222,18 @@ def _removed(store: Store, place: str, written: float, before: float, *, dry_run
     return written < before
 
 
-def _clean_partial(store: Store, before: float, *, dry_run: bool) -> tuple[int, int]:
+def _clean_cache(cache: Store, before: float, *, dry_run: bool) -> Iterator[tuple[int, int]]:
+    """Remove what was not used for long, and what interrupted writers left of it."""
+    yield _clean_part(cache, PARTIAL, before, dry_run=dry_run)
+    unused = min(before, time.time() - UNUSED_S)
+    for part in (FILES, FOLDERS):
+        yield _clean_part(cache, part, unused, dry_run=dry_run)
+
+
+def _clean_part(store: Store, part: str, before: float, *, dry_run: bool) -> tuple[int, int]:
+    """Remove what was last written, or made young, before a time."""
     files = size = 0
-    for place, size_bytes, written in list(_places(store, PARTIAL)):
+    for place, size_bytes, written in list(_places(store, part)):
         if _removed(store, place, written, before, dry_run=dry_run):
             files, size = files + 1, size + size_bytes
     return files, size

@@ -307,6 +307,20 @@ def insert(db: sqlite3.Connection, rows: Iterable[Row], store_url: str, *, kept:
     return new
 
 
+def keep_newest(db: sqlite3.Connection, row: Row, store_url: str) -> None:
+    """Of a name's versions in a store keep this one alone, which is the newest from now on."""
+    db.execute(
+        "UPDATE artifacts SET kept = 0 WHERE store = (SELECT id FROM stores WHERE url = ?)"
+        " AND id IN (SELECT id FROM refs WHERE name = ? AND version != ?)",
+        (store_url, row.artifact.name, row.artifact.version),
+    )
+    db.execute(
+        "UPDATE artifacts SET created = ? WHERE id = (SELECT id FROM refs WHERE name = ?"
+        " AND version = ?)",
+        (row.artifact.created, row.artifact.name, row.artifact.version),
+    )
+
+
 def _insert(
     db: sqlite3.Connection, key: int, row: Row, store: int, kept: bool, ids: dict[str, int]
 ) -> None:
@@ -589,13 +603,23 @@ def parents(db: sqlite3.Connection, key: int) -> list[Entry]:
     return _entries(db, rest, (key,))
 
 
-def children(db: sqlite3.Connection, key: int) -> list[Entry]:
+def children(
+    db: sqlite3.Connection, key: int, kind: str | None = None, limit: int = -1
+) -> list[Entry]:
     """What was made from an artifact, the newest first."""
     rest = (
-        "WHERE refs.id IN (SELECT child FROM parents WHERE parent = ?)"
-        " ORDER BY created DESC, refs.id DESC"
+        "WHERE refs.id IN (SELECT child FROM parents WHERE parent = ?) AND ? IN (kind, '')"
+        " ORDER BY created DESC, refs.id DESC LIMIT ?"
     )
-    return _entries(db, rest, (key,))
+    return _entries(db, rest, (key, kind or "", limit))
+
+
+def count_children(db: sqlite3.Connection, key: int) -> int:
+    """How many `children` there are in all."""
+    (found,) = db.execute(
+        "SELECT count(DISTINCT child) FROM parents WHERE parent = ?", (key,)
+    ).fetchone()
+    return int(found)
 
 
 def ids_after(db: sqlite3.Connection, key: int, store_url: str, limit: int) -> list[int]:

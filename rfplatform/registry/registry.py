@@ -61,6 +61,11 @@ class Registry:
         """Its own files."""
         return Store(os.fspath(self.home))
 
+    @cached_property
+    def cache(self) -> Store:
+        """Copies of other stores' files, to be read; `gc` removes what was not used for long."""
+        return Store(os.fspath(self.home / "cache"))
+
     @property
     def index(self) -> Index:
         """Its index."""
@@ -126,10 +131,15 @@ class Registry:
         with self.index.reading() as db:
             return index.parents(db, index.find_named(db, ref))
 
-    def children(self, ref: str) -> list[Entry]:
-        """What was made from an artifact, the newest first."""
+    def children(self, ref: str, kind: str | None = None, *, limit: int = -1) -> list[Entry]:
+        """What was made from an artifact, the newest first; all of it, or so many of a kind."""
         with self.index.reading() as db:
-            return index.children(db, index.find_named(db, ref))
+            return index.children(db, index.find_named(db, ref), kind, limit)
+
+    def count_children(self, ref: str) -> int:
+        """How many `children` there are in all."""
+        with self.index.reading() as db:
+            return index.count_children(db, index.find_named(db, ref))
 
     def lineage(self, ref: str) -> Lineage:
         """All that an artifact was made from, as a tree in which each is expanded once."""
@@ -243,7 +253,8 @@ class Registry:
         store_url : str
             A folder or a URL.
         kept : bool
-            Whether `gc` leaves them.
+            Whether `gc` leaves them. Of a collection it leaves the version that was recorded last:
+            those that were recorded of that store before are kept no more.
 
         Returns
         -------
@@ -260,6 +271,9 @@ class Registry:
         while rows := [Row.of(artifact) for artifact in islice(rest, _BATCH)]:
             with self.index.writing() as db:
                 new += index.insert(db, rows, store.url, kept=kept)
+                for row in rows:
+                    if kept and row.artifact.kind == "collection":
+                        index.keep_newest(db, row, store.url)
         return new
 
     def _other(self, store_url: str) -> Store:
@@ -372,7 +386,7 @@ class Registry:
         Kept artifacts and all that they were made from are needed. The others leave the index, and
         their files this folder; files of other stores stay. Files that never belonged to an
         artifact go when they are older than `older_than_s`, as do those that interrupted writers
-        left.
+        left, and what lies in `cache` and was not used for 30 days.
 
         Parameters
         ----------

@@ -16,10 +16,13 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +34,14 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 FILES, ARTIFACTS, PARTIAL = "files", "artifacts", "partial"
+FOLDERS = "folders"
+"""Of a cache alone: artifacts' files by their own paths, in a folder for each artifact."""
 CHUNK_BYTES = 1 << 20
 _ATTEMPTS = 20
+_AT_ONCE = 16
+"""Records that are asked for at one time where each is small and far away."""
+_BARE = "bare"
+"""In a record: its files were never put here."""
 _REMOTE_LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "s3fs")
 
 
@@ -68,7 +77,7 @@ class Store:
 
     def place_of(self, file: File) -> str:
         """Path or URL that a file has in this store."""
-        return f"{self.url}/{FILES}/{file.sha256[:2]}/{file.sha256}/{file.name}"
+        return f"{self.url}/{place_within(file)}"
 
     def _place_of_artifact(self, name: str, version: str) -> str:
         return f"{self.url}/{ARTIFACTS}/{name}/{version}.json"
@@ -170,19 +179,26 @@ class Store:
 
     # Artifacts
 
-    def put_artifact(self, artifact: Artifact) -> Artifact:
+    def put_artifact(self, artifact: Artifact, *, bare: bool = False) -> Artifact:
         """Make an artifact exist, once: its files must be there.
 
         Returns the artifact that exists from now on: that of an earlier or a faster writer of the
         same thing, where there is one.
+
+        Parameters
+        ----------
+        artifact : Artifact
+        bare : bool
+            Its files are not there, and need not be: it is told of for its lineage alone. It is
+            bare no more when it is put with them.
 
         Raises
         ------
         InputError
             If another one of that name and version exists.
         """
-        body = json.dumps(artifact.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-        if self._create(self._place_of_artifact(artifact.name, artifact.version), body.encode()):
+        place = self._place_of_artifact(artifact.name, artifact.version)
+        if self._create(place, _record(artifact, bare=bare)):
             return artifact
         there = self.artifact(artifact.ref)
         if there.digest() != artifact.digest():
@@ -190,7 +206,20 @@ class Store:
                 f"{artifact.ref} exists already at {self.url}, and is something else: "
                 "choose another version"
             )
+        if not bare and self.is_bare(artifact.ref):
+            self._replace(place, _record(there))
         return there
+
+    def renew_collection(self, artifact: Artifact) -> Artifact:
+        """As `put_artifact`, in place of the record that is there, in one step.
+
+        Of collections alone, which are what was found at a time: the same is found again later,
+        and is the newest then.
+        """
+        assert artifact.kind == "collection"
+        place = self._place_of_artifact(artifact.name, artifact.version)
+        self._replace(place, _record(artifact))
+        return artifact
 
     def _create(self, place: str, body: bytes) -> bool:
         """Write an object that is not there yet; False where it is."""
@@ -230,8 +259,24 @@ class Store:
         MissingError
             If there is none of that name and version.
         InputError
-            If its record can't be read.
+            If its record can't be read, or is another one's.
         """
+        found = self.find_artifact(ref)
+        if found is None:
+            raise MissingError(f"{ref} is not at {self.url}")
+        return found
+
+    def find_artifact(self, ref: str) -> Artifact | None:
+        """As `artifact`; None where there is none."""
+        found = self._recorded(ref)
+        return None if found is None else found[0]
+
+    def is_bare(self, ref: str) -> bool:
+        """Whether an artifact's record came without its files."""
+        found = self._recorded(ref)
+        return found is not None and found[1]
+
+    def _recorded(self, ref: str) -> tuple[Artifact, bool] | None:
         name, version = parse_ref(ref)
         if version is None:
             raise InputError(f"{ref}: a version is needed, as in {name}@VERSION")
@@ -240,11 +285,57 @@ class Store:
             with self._told():
                 body = self._fs.cat_file(place)
         except FileNotFoundError:
-            raise MissingError(f"{ref} is not at {self.url}") from None
+            return None
         try:
-            return Artifact.from_dict(json.loads(body))
+            values = json.loads(body)
+            bare = isinstance(values, dict) and bool(values.pop(_BARE, False))
+            found = Artifact.from_dict(values)
         except ValueError as error:
             raise InputError(f"{place}: is damaged ({error})") from error
+        if found.ref != ref:
+            raise InputError(f"{place}: holds another artifact, {found.ref}")
+        return found, bare
+
+    def artifacts(self, refs: Iterable[str]) -> Iterator[Artifact | None]:
+        """Read artifacts in their order, several at once where each is a request.
+
+        Parameters
+        ----------
+        refs : iterable of str
+            Read as it is needed, so that any number will do.
+
+        Yields
+        ------
+        Artifact or None
+            None where there is none.
+        """
+        if self.folder is not None:
+            yield from map(self.find_artifact, refs)
+            return
+        rest, asked = iter(refs), deque[Future[Artifact | None]]()
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            while True:
+                for ref in islice(rest, 2 * _AT_ONCE - len(asked)):
+                    asked.append(pool.submit(self.find_artifact, ref))
+                if not asked:
+                    return
+                yield asked.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def with_ancestors(self, refs: Iterable[str]) -> Iterator[Artifact]:
+        """Artifacts and all that is here of what they were made from, each once, children first."""
+        wanted = list(dict.fromkeys(refs))
+        seen = set(wanted)
+        while wanted:
+            parents: dict[str, None] = {}
+            for artifact in self.artifacts(wanted):
+                if artifact is not None:
+                    yield artifact
+                    parents |= dict.fromkeys(artifact.parents)
+            wanted = [parent for parent in parents if parent not in seen]
+            seen.update(wanted)
 
     def has_artifact(self, ref: str) -> bool:
         """Whether an artifact exists."""
@@ -272,7 +363,13 @@ class Store:
                 inside = PurePosixPath(place).relative_to(root)
                 yield f"{inside.parent}@{inside.name.removesuffix('.json')}"
 
-    def faults(self, artifact: Artifact, *, contents: bool = True) -> list[str]:
+    def faults(
+        self,
+        artifact: Artifact,
+        *,
+        contents: bool = True,
+        sizes: Mapping[str, int] | None = None,
+    ) -> list[str]:
         """What is wrong with an artifact's files, a line each.
 
         Parameters
@@ -280,13 +377,17 @@ class Store:
         artifact : Artifact
         contents : bool
             Whether to read the files and compare their hashes, or to look at their sizes alone.
+        sizes : mapping of str to int, optional
+            What `stored_files` gave a while ago, so that no file has to be asked after; what is
+            not in it is.
         """
         found = []
         for file in artifact.files:
             if file.url:
                 continue  # lies elsewhere
             place = self.place_of(file)
-            if not self.has_file(file):
+            listed = sizes is not None and sizes.get(place_within(file)) == file.size_bytes
+            if not listed and not self.has_file(file):
                 found.append(f"{file.path} of {artifact.ref} is missing or cut short ({place})")
             elif contents and self._digest_of(file) != file.sha256:
                 found.append(f"{file.path} of {artifact.ref} was changed ({place})")
@@ -312,14 +413,17 @@ class Store:
             Contents, or a file to copy.
         """
         assert place.split("/")[0] not in (FILES, ARTIFACTS, PARTIAL)
+        self._replace(f"{self.url}/{place}", body)
+
+    def _replace(self, place: str, body: bytes | Path) -> None:
         if self.folder is None:
             with told(self.url, writing=True):
                 if isinstance(body, Path):
-                    self._fs.put_file(str(body), f"{self.url}/{place}")
+                    self._fs.put_file(str(body), place)
                 else:
-                    self._fs.pipe_file(f"{self.url}/{place}", body)
+                    self._fs.pipe_file(place, body)
             return
-        with _appearing(self.folder, self.folder / place) as aside, aside.open("wb") as target:
+        with _appearing(self.folder, Path(place)) as aside, aside.open("wb") as target:
             if isinstance(body, Path):
                 with body.open("rb") as source:
                     shutil.copyfileobj(source, target, CHUNK_BYTES)
@@ -348,7 +452,7 @@ class Store:
     # What is there that nobody names
 
     def stored_files(self) -> dict[str, int]:
-        """Sizes of all files by their places in this store (``files/...``)."""
+        """Sizes of all files by their places in this store (see `place_within`)."""
         return self._sizes(FILES)
 
     def partial_files(self) -> dict[str, int]:
@@ -356,7 +460,7 @@ class Store:
         return self._sizes(PARTIAL)
 
     def remove(self, place: str) -> None:
-        """Remove what `stored_files` or `partial_files` told of; its emptied folders, too."""
+        """Remove what a listing of the store told of; its emptied folders, too."""
         with self._told(), suppress(FileNotFoundError):
             self._fs.rm_file(f"{self.url}/{place}")
         if self.folder is not None:
@@ -425,6 +529,16 @@ class Store:
 
     def _told(self) -> told:
         return told(self.url)
+
+
+def place_within(file: File) -> str:
+    """Where a file lies in every store: ``files/ab/<sha256>/<file name>``."""
+    return f"{FILES}/{file.sha256[:2]}/{file.sha256}/{file.name}"
+
+
+def _record(artifact: Artifact, *, bare: bool = False) -> bytes:
+    values = artifact.to_dict() | ({_BARE: True} if bare else {})
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def read_range(url: str, start: int, end: int) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rfplatform.errors import InputError, MissingError, unknown_name
+from rfplatform.errors import InputError, unknown_name
 from rfplatform.registry import index
 from rfplatform.registry.artifact import Artifact, File, parse_ref
 from rfplatform.registry.checking import fault_of
@@ -142,7 +142,7 @@ def push(
         store.put_file(registry.path(made_ref, file.path), file)
     done.end()
     with ThreadPoolExecutor(_AT_ONCE) as several:
-        list(several.map(store.put_artifact, ancestors))
+        list(several.map(lambda made: store.put_artifact(made, bare=not with_parents), ancestors))
     return store.put_artifact(artifact)
 
 
@@ -152,9 +152,8 @@ def _is_near(registry: Registry, ref: str, file: File) -> bool:
 
 
 def _refuse_another(store: Store, artifact: Artifact) -> None:
-    if not store.has_artifact(artifact.ref):
-        return
-    if store.artifact(artifact.ref).digest() != artifact.digest():
+    there = store.find_artifact(artifact.ref)
+    if there is not None and there.digest() != artifact.digest():
         raise InputError(
             f"{artifact.ref} conflicts with what is at {store.url} under that name and version: "
             "push another version"
@@ -191,7 +190,8 @@ def pull(
         If the store can't be reached.
     """
     artifact = _named(store, ref)
-    ancestors = _ancestors(store, artifact)
+    above = store.with_ancestors(artifact.parents)
+    ancestors = [made for made in above if made.ref != artifact.ref]
     row, rows = Row.of(artifact), [Row.of(made) for made in ancestors]
     registry.refuse_another([row, *rows])
     moved = [
@@ -224,35 +224,12 @@ def pull(
 def _named(store: Store, ref: str) -> Artifact:
     """What a name stands for in a store: where it has no version, the newest."""
     name, version = parse_ref(ref)
-    if version is not None and store.has_artifact(ref):
-        return store.artifact(ref)
+    if version is not None and (found := store.find_artifact(ref)) is not None:
+        return found
     versions = sorted(store.versions(name))
     if not versions:
         raise InputError(f"{name} is not at {store.url}: see what is there")
     if version is not None:
         raise unknown_name(f"version of {name} at {store.url},", version, versions)
-    with ThreadPoolExecutor(_AT_ONCE) as several:
-        there = several.map(store.artifact, [f"{name}@{v}" for v in versions])
-        return max(there, key=lambda artifact: (artifact.created, artifact.version))
-
-
-def _ancestors(store: Store, artifact: Artifact) -> list[Artifact]:
-    """All that a store knows of what an artifact was made from."""
-
-    def record(ref: str) -> Artifact | None:
-        try:
-            return store.artifact(ref)
-        except MissingError:
-            if store.has_artifact(ref):
-                raise
-            return None
-
-    seen, found = {artifact.ref}, list[Artifact]()
-    wanted: Sequence[str] = artifact.parents
-    with ThreadPoolExecutor(_AT_ONCE) as several:
-        while wanted := [ref for ref in dict.fromkeys(wanted) if ref not in seen]:
-            seen.update(wanted)
-            made = [there for there in several.map(record, wanted) if there is not None]
-            found += made
-            wanted = [parent for there in made for parent in there.parents]
-    return found
+    there = [made for made in store.artifacts(f"{name}@{v}" for v in versions) if made is not None]
+    return max(there, key=lambda artifact: (artifact.created, artifact.version))

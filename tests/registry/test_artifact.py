@@ -40,7 +40,13 @@ def test_a_file_of_disk_has_its_hash_and_size(tmp_path):
     assert File.of(local, "sub/b.bin").name == "b.bin"
 
 
-@pytest.mark.parametrize("path", ["", "/etc/passwd", "../a", "a/../../b", "a\\b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/etc/passwd", "../a", "a/../../b", "a/..", "a\\b", "C:a", "//host/share/a"),
+        *(".", "./a", "a/", "a/.", "a//b", "a\0b", "a\nb", "\x7f"),
+    ],
+)
 def test_a_file_stays_within_its_artifact(path):
     with pytest.raises(InputError, match="within its artifact"):
         File(path, SHA, 1)
@@ -136,6 +142,8 @@ def test_what_is_no_record(values):
 def test_the_digest_is_of_the_thing_and_not_of_its_making():
     assert replace(MAP, run={}, created="2030-01-01").digest() == MAP.digest()
     assert replace(MAP, files=MAP.files[::-1]).digest() == MAP.digest()
+    moved = tuple(replace(file, url="file:///elsewhere") for file in MAP.files)
+    assert replace(MAP, files=moved).digest() == MAP.digest()
     changes = [{"facts": {}}, {"config": {"resolution_m": 4.0}}, {"title": "x"}, {"version": "4"}]
     changes += [{"files": MAP.files[:1]}, {"parents": MAP.parents[::-1]}, {"licence": ""}]
     assert len({MAP.digest(), *(replace(MAP, **change).digest() for change in changes)}) == 8

@@ -334,6 +334,60 @@ def test_a_recorded_artifact_whose_folder_is_gone_gives_way(registry, make, tmp_
     assert registry.verify() == []
 
 
+@pytest.mark.parametrize("recorded_first", [True, False])
+def test_where_a_file_can_be_had_is_no_part_of_what_it_is(registry, make, tmp_path, recorded_first):
+    store = out_with(tmp_path, make, "inputs/x@1")
+    made = store.artifact("inputs/x@1")
+    at_url = replace(made, files=(replace(made.files[0], url="file:///elsewhere/a.txt"),))
+    steps = [lambda: registry.record([made], store.url), lambda: registry.add(at_url)]
+    for step in steps if recorded_first else steps[::-1]:
+        step()
+    assert registry.count() == 1
+    assert store.put_artifact(at_url).files == made.files
+
+
+def collection_of(*refs, name="collections/jobs", **values):
+    version = "-".join(ref.split("@")[0].split("/")[1] for ref in refs)
+    return Artifact(name, version, "collection", parents=refs, **values)
+
+
+def test_of_a_batchs_collections_the_last_is_kept(registry, make, tmp_path):
+    store = out_with(tmp_path, make, "maps/a@1", "maps/b@1")
+    registry.record([store.artifact(ref) for ref in store.refs()], store.url)
+    first, second = collection_of("maps/a@1"), collection_of("maps/a@1", "maps/b@1")
+    others = [collection_of("maps/a@1", name="collections/more")]
+    registry.record(others, store.url, kept=True)
+    registry.record([collection_of("maps/b@1")], "/elsewhere", kept=True)
+    for made in (first, second):
+        registry.record([made], store.url, kept=True)
+    kept = {entry.ref for entry in registry.entries() if entry.kept}
+    assert kept == {"collections/jobs@a-b", "collections/jobs@b", "collections/more@a"}
+    # What was found before is found again: it is the newest.
+    registry.record([replace(first, created="2099-01-01")], store.url, kept=True)
+    registry.gc(["collections/jobs@b"])
+    left = {"collections/jobs@a", "collections/more@a", "maps/a@1"}
+    assert {entry.ref for entry in registry.entries()} == left
+    registry.record([second], store.url, kept=True)
+    registry.record([replace(first, created="2099-01-02")], store.url, kept=True)
+    assert registry.get("collections/jobs").version == "a"
+
+
+def test_versions_that_were_added_are_all_kept(registry, make):
+    for version in "12":
+        registry.add(*make(f"collections/all@{version}", "collection"))
+    assert registry.gc(older_than_s=-60).artifacts == 0
+
+
+def test_children_page_by_page(city, make):
+    city.add(*make("reports/r@1", "report", ["inputs/city@1"], created="2027"))
+    assert city.count_children("inputs/city") == 3
+    assert [e.ref for e in city.children("inputs/city", limit=1)] == ["reports/r@1"]
+    assert [e.ref for e in city.children("inputs/city", "report")] == ["reports/r@1"]
+    assert len(city.children("inputs/city", "radio-map")) == 2
+    assert city.count_children("inputs/sites@9") == 1
+    assert city.count_children("models/m") == 0
+
+
 def test_a_file_from_its_own_url_is_fetched_once(registry, make):
     made, local = make("inputs/x@1", "dataset", files={"x.bin": b"0123456789"})
     source = local["x.bin"]
@@ -513,6 +567,9 @@ def test_push_and_pull(city, other, store, with_parents):
     assert len(store.stored_files()) == (5 if with_parents else 1)
     assert told[-1][1:] == (told[0][2],) * 2
     assert city.verify(store=store) == []
+    assert {ref for ref in store.refs() if store.is_bare(ref)} == (
+        set() if with_parents else {e.ref for e in city.entries()} - {"models/m@1"}
+    )
     pulled = other.pull("models/m", store.url, with_parents=with_parents)
     assert pulled.digest() == city.get("models/m").digest()
     assert other.path("models/m", "a.txt").read_text() == "contents of models/m@1"
@@ -539,6 +596,8 @@ def test_a_parents_files_follow_later(city, other, store):
         other.pull("models/m", store.url, with_parents=True)
     assert other.count() == 0
     city.push("maps/a", store.url)
+    assert not store.is_bare("maps/a@1")
+    assert store.is_bare("maps/b@1")
     other.pull("models/m", store.url)
     # Where the files are by now, they are fetched when they are asked for.
     assert other.path("maps/a", "a.txt").read_text() == "contents of maps/a@1"
@@ -765,6 +824,37 @@ def test_orphans_and_leftovers_go_when_they_are_old(registry, make, tmp_path):
     assert not place.exists()
     assert not left.exists()
     assert registry.verify() == []
+
+
+def test_a_lost_file_is_named_though_something_was_made_from_it(registry, make, tmp_path):
+    store = out_with(tmp_path, make, "inputs/x@1")
+    store.put_artifact(Artifact("maps/a", "1", "radio-map", parents=("inputs/x@1",)))
+    assert registry.verify(store=store) == []
+    Path(store.place_of(store.artifact("inputs/x@1").files[0])).unlink()
+    assert [(f.ref, f.problem) for f in registry.verify(store=store)] == [("inputs/x@1", "missing")]
+
+
+def test_copies_in_the_cache_go_when_they_are_not_used(registry, tmp_path):
+    cache, local = registry.cache, tmp_path / "x"
+    ages_d = {"old": 31, "used": 29}
+    for name, age_d in ages_d.items():
+        local.write_text(name)
+        file = cache.put_file(local)
+        cache.put_object(f"folders/{name}/sub/x", local)
+        for place in (Path(cache.place_of(file)), Path(cache.url, "folders", name, "sub/x")):
+            os.utime(place, (time.time() - 86_400 * age_d,) * 2)
+    left = Path(cache.url, "partial", "left")
+    left.write_text("half")
+    os.utime(left, (time.time() - 7200,) * 2)
+    told = registry.gc(dry_run=True)
+    assert (told.files, told.size_bytes) == (3, 10)
+    done = registry.gc()
+    assert (done.files, done.size_bytes) == (3, 10)
+    assert sorted(p.name for p in Path(cache.url, "folders").iterdir()) == ["used"]
+    assert len(cache.stored_files()) == 1
+    assert cache.partial_files() == {}
+    assert not registry.index.path.exists()
+    assert registry.gc().files == 0
 
 
 @pytest.mark.parametrize("way", ["add", "pull"])

@@ -1,5 +1,6 @@
 """Stores in a folder, in memory and on an S3 server: whole files, artifacts that exist once."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from rfplatform.errors import InputError, MissingError
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.cleaning import clean_store
+from rfplatform.registry.registry import Registry
 from rfplatform.registry.store import Store, read_range
 
 
@@ -133,6 +135,88 @@ def test_a_damaged_record_is_named(tmp_path, local):
         record.write_text(text)
         with pytest.raises(InputError):
             store.artifact("maps/a@1")
+
+
+def test_a_record_must_be_the_one_that_is_asked_for(store, local):
+    stored(store, local)
+    body = store._fs.cat_file(f"{store.url}/artifacts/maps/a/1.json")
+    store._fs.pipe_file(f"{store.url}/artifacts/maps/a/2.json", body)
+    with pytest.raises(InputError, match=r"a/2\.json: holds another artifact, maps/a@1"):
+        store.artifact("maps/a@2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../../outside"},
+        {"version": "../../../outside"},
+        {"files": [{"path": "../../../../outside", "sha256": "0" * 64, "size_bytes": 1}]},
+        {"files": [{"path": "/outside", "sha256": "0" * 64, "size_bytes": 1}]},
+        {"files": [{"path": ".", "sha256": "0" * 64, "size_bytes": 1}]},
+        {"files": [{"path": "a", "sha256": "../../../outside", "size_bytes": 1}]},
+        {"parents": ["../outside@1"]},
+    ],
+)
+def test_a_record_from_elsewhere_leads_nowhere_else(tmp_path, local, change):
+    there, home = Store(str(tmp_path / "there")), Registry(tmp_path / "home" / "of")
+    values = stored(there, local).to_dict() | change
+    (tmp_path / "there/artifacts/maps/a/1.json").write_text(json.dumps(values))
+    with pytest.raises(InputError):
+        home.pull("maps/a@1", there.url)
+    assert {p.name for p in tmp_path.iterdir()} <= {"there", "a.txt", "home"}
+    assert home.count() == 0
+
+
+def test_many_records_are_read_in_their_order(store, local):
+    for number in range(50):
+        stored(store, local, f"maps/n{number}")
+    refs = [f"maps/n{number}@1" for number in (*range(49, -1, -1), 70, 3)]
+    found = [made and made.ref for made in store.artifacts(iter(refs))]
+    assert found == [*refs[:50], None, "maps/n3@1"]
+    assert next(store.artifacts(refs)).ref == "maps/n49@1"
+    assert list(store.artifacts([])) == []
+
+
+def test_all_that_artifacts_were_made_from(store, local):
+    stored(store, local, "a", parents=("b@1", "c@1", "gone@1"))
+    stored(store, local, "b", parents=("c@1",))
+    stored(store, local, "c", parents=("a@1",))  # in a circle
+    stored(store, local, "d", parents=("c@1",))
+    assert [made.ref for made in store.with_ancestors(["a@1", "d@1", "a@1"])] == [
+        "a@1", "d@1", "b@1", "c@1",
+    ]  # fmt: skip
+
+
+def test_a_collection_may_be_renewed(store):
+    made = Artifact("collections/a", "1", "collection", created="2026-01-01")
+    store.put_artifact(made)
+    assert store.put_artifact(replace(made, created="2026-02-01")).created == "2026-01-01"
+    store.renew_collection(replace(made, created="2026-02-01"))
+    assert store.artifact("collections/a@1").created == "2026-02-01"
+    assert store.partial_files() == {}
+
+
+def test_a_bare_record_becomes_whole(store, local):
+    file = File.of(local)
+    made = Artifact("inputs/a", "1", "dataset", (file,))
+    assert store.put_artifact(made, bare=True) == made
+    assert store.is_bare("inputs/a@1")
+    assert store.artifact("inputs/a@1").digest() == made.digest()
+    store.put_file(local)
+    store.put_artifact(made)
+    assert not store.is_bare("inputs/a@1")
+    store.put_artifact(made, bare=True)
+    assert not store.is_bare("inputs/a@1")
+    assert not store.is_bare("inputs/b@1")
+
+
+def test_one_listing_tells_which_files_are_there(store, local, monkeypatch):
+    made = stored(store, local)
+    sizes = store.stored_files()
+    lacking = replace(made, files=(replace(made.files[0], path="b.txt"),))
+    assert len(store.faults(lacking, contents=False, sizes=sizes)) == 1
+    monkeypatch.setattr(Store, "size_of", None)
+    assert store.faults(made, contents=False, sizes=sizes) == []
 
 
 def test_a_server_that_does_not_answer():
