@@ -17,7 +17,8 @@ def test_parquet_round_trip(scene, tmp_path):
     table = gpd.read_parquet(tmp_path / "buildings.parquet")
     assert table.crs.to_epsg() == 32635
     assert list(table.columns) == [
-        "osm_id", "height_m", "base_m", "height_source", "material", "ground_m", "geometry",
+        "osm_id", "height_m", "base_m", "height_source", "material", "ground_m",
+        "outline_id", "geometry",
     ]  # fmt: skip
     assert len(table) == len(scene.buildings)
     assert table.attrs["attribution"] == scene.attribution
