@@ -270,7 +270,7 @@ def test_a_fork_starts_children_too(toy):
         forked = os.fork()
         with Worker("toy_worker", {}) as worker:
             # One write: the two processes share the pipe.
-            os.write(1, f"{worker.ask('count').values['n']}\n".encode())
+            print(f"{worker.ask('count').values['n']} ", end="", flush=True)
         if forked:
             os.waitpid(forked, 0)
         """
