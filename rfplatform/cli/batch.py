@@ -99,7 +99,8 @@ def batch_command(
         with _live() as (progress, report):
             record = main(config, progress=progress, report=report)
     except JobsError as error:
-        _list_faults(error.lines)
+        if not str(error).endswith(error.lines[0]):  # else there is but one, and it is told
+            _list_faults(error.lines)
         raise
     _print(record, _batch_summary, as_json=as_json)
     if record["failed"]:
