@@ -85,6 +85,12 @@ class Course:
         Told how far it is.
     retries, retry_failed, verify : int, bool, bool
         See `pipelines.batch.run.Config`.
+    members : dict of str to list of str
+        Jobs of every map that is asked for, by its full name; of those, `done` exist.
+    failed, remembered : dict of str to Failure
+        What is given up of this batch, and what the store remembers, of other batches, too.
+    by_scene : dict of str to list of PlannedJob
+        Jobs that wait for a scene.
     """
 
     store: Store
@@ -141,13 +147,13 @@ class Course:
                 continue
             ref = planned.scene_ref
             self.scenes.add(ref)
-            if isinstance(planned.scene, SceneTask) and not self._is_whole(ref):
+            if not isinstance(planned.scene, SceneTask) or self._is_whole(ref):
+                self._add_maps(planned)
+            elif self._wanted(ref):
                 self.by_scene[ref].append(planned)
-                if len(self.by_scene[ref]) == 1 and self._wanted(ref):
+                if len(self.by_scene[ref]) == 1:
                     label = f"scene-{planned.scene.name}"
                     self.engine.add(Work(ref, label, make_scene, planned.scene), first=True)
-            else:
-                self._add_maps(planned)
 
     def _add_maps(self, planned: PlannedJob) -> None:
         key = _job_key(planned.job.name)
