@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +72,39 @@ def local_cluster(workers: int) -> Iterator[Client]:
         "distributed.worker.memory.terminate": False,
     }
     with (
+        _deafened() as deafen,
         # What a killed worker leaves in it goes at the end.
         tempfile.TemporaryDirectory(prefix="rfplatform-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
         _started(workers, folder) as cluster,
         Client(cluster) as client,
     ):
-        yield client
+        try:
+            yield client
+        except KeyboardInterrupt:
+            deafen()
+            raise
+
+
+@contextmanager
+def _deafened() -> Iterator[Callable[[], None]]:
+    """What makes the process deaf to a second Ctrl-C, till the block ends.
+
+    The first one ends the workers, which takes some seconds; a second one in the midst of it would
+    end in Dask's tracebacks.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def deafen() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    try:
+        yield deafen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _started(workers: int, folder: str) -> LocalCluster:
