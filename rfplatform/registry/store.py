@@ -108,9 +108,11 @@ class Store:
             What it is said to be; found out where not given. Contents that differ are refused.
         """
         known = file or File.of(local)
-        there = self.has_file(known) and self._touched(known)
-        if there and self._digest_of(known) == known.sha256:
-            return known
+        # Who cleans up may have set it aside for a moment: then it is put again.
+        with suppress(MissingError):
+            there = self.has_file(known) and self._touched(known)
+            if there and self._digest_of(known) == known.sha256:
+                return known
         if self.folder is None:
             with told(self.url, writing=True):
                 # Objects appear whole.
@@ -463,13 +465,18 @@ class Store:
         """Remove what a listing of the store told of; its emptied folders, too."""
         with self._told(), suppress(FileNotFoundError):
             self._fs.rm_file(f"{self.url}/{place}")
-        if self.folder is not None:
-            with suppress(OSError):
-                folder = (self.folder / place).parent
-                # Not the store's parts themselves, which writers take for granted.
-                while folder.parent != self.folder:
-                    folder.rmdir()
-                    folder = folder.parent
+        self._remove_emptied(place)
+
+    def _remove_emptied(self, place: str) -> None:
+        """Remove the folders around a place that nothing is left in."""
+        if self.folder is None:
+            return
+        with suppress(OSError):
+            folder = (self.folder / place).parent
+            # Not the store's parts themselves, which writers take for granted.
+            while folder.parent != self.folder:
+                folder.rmdir()
+                folder = folder.parent
 
     def remove_idle(self, place: str, before: float) -> bool:
         """Remove what was last written or put before a time (seconds since 1970), and nothing else.
@@ -493,7 +500,8 @@ class Store:
                 place_file(aside, target)
                 return False
             aside.unlink()
-            self.remove(place)  # its folders
+            # Its place may be taken again by now: only what is empty goes.
+            self._remove_emptied(place)
             return True
         return False
 
@@ -640,7 +648,9 @@ def place_file(aside: Path, target: Path, *, exclusive: bool = False) -> None:
     made = [p for p in target.parents if not p.exists()]
     for attempt in range(_ATTEMPTS):
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            # It says so, too, of a folder that was there and is gone when it looks again.
+            with suppress(FileExistsError):
+                target.parent.mkdir(parents=True, exist_ok=True)
             if exclusive:
                 os.link(aside, target)
             else:
@@ -650,7 +660,8 @@ def place_file(aside: Path, target: Path, *, exclusive: bool = False) -> None:
             if attempt == _ATTEMPTS - 1 or not aside.exists():
                 raise
     for folder in {target.parent, *(p.parent for p in made)}:
-        sync_folder(folder)
+        with suppress(FileNotFoundError):  # cleaned up already
+            sync_folder(folder)
 
 
 def _unwritable(place: object, error: OSError) -> MissingError:
