@@ -112,8 +112,10 @@ class Config:
         Of the receivers, for the SINR.
     load, scs_hz, servers_within_db, margin_db : float, float or None, float, float
         See `rfplatform.planning.layers.Assumptions`.
-    max_depth, rays_per_sector, target_noise_db, seed : int, float, float, int
-        See `rfplatform.propagation.raytraced.RayTraced`.
+    model : str
+        "name@version" of a trained model; "": the one that comes with rfplatform.
+    max_depth, rays_per_sector, target_noise_db, seed : int, float or None, float, int
+        See `rfplatform.propagation.raytraced.RayTraced`; no rays given are the solver's own.
     diffraction, diffuse_reflection, refraction, reconstruct : bool
         The same.
     delay_points : int
@@ -132,6 +134,7 @@ class Config:
     bbox: str | None = None
     origin: str | None = None
     solver: str = "raytraced"
+    model: str = ""
     frequency_hz: float = DEFAULT_FREQUENCY_HZ
     default_material: str | None = None
     terrain: Path | None = None
@@ -144,7 +147,7 @@ class Config:
     servers_within_db: float = 6.0
     margin_db: float = 3.0
     max_depth: int = 8
-    rays_per_sector: float = 2e7
+    rays_per_sector: float | None = None
     target_noise_db: float = 1.0
     seed: int = 1
     diffraction: bool = True
@@ -164,6 +167,7 @@ OPTIONS: Mapping[str, str] = {
     "bbox": "--bbox",
     "origin": "--origin",
     "solver": "--solver",
+    "model": "--model",
     "frequency_hz": "--frequency",
     "default_material": "--default-material",
     "terrain": "--terrain",
@@ -191,6 +195,7 @@ OPTIONS: Mapping[str, str] = {
 """What the fields of `Config` are called on the command line; ``--no-...`` turns one off."""
 
 _SOLVER_FIELDS = (
+    "model",
     "max_depth",
     "rays_per_sector",
     "target_noise_db",
@@ -339,7 +344,7 @@ def _make(
 def require_feasible(config: Config, sectors: Sequence[Sector], grid: Grid) -> None:
     """Refuse, before the long work, what its end would refuse, or what memory can't hold."""
     numerologies(sectors, config.scs_hz)
-    is_traced = config.solver == "raytraced"
+    is_traced = config.solver == "raytraced" or config.rays_per_sector is not None
     per_sector = BYTES_PER_TRACED_SECTOR_CELL if is_traced else BYTES_PER_SECTOR_CELL
     require_memory(grid, BYTES_PER_CELL + per_sector * len(sectors))
 
@@ -470,7 +475,7 @@ def _check_numbers(config: Config) -> None:
             f"frequency {config.frequency_hz:g} Hz: must lie in 30e6..1e12 Hz "
             "(is it in MHz or GHz?)"
         )
-    if not 1.0 <= config.rays_per_sector <= 1e12:
+    if config.rays_per_sector is not None and not 1.0 <= config.rays_per_sector <= 1e12:
         raise InputError(f"rays {config.rays_per_sector:g}: must lie in 1..1e12")
 
 
@@ -503,8 +508,9 @@ def _solver(config: Config) -> SolverConfig:
     values: dict[str, Any] = {
         name: getattr(config, name) for name in _SOLVER_FIELDS if name in _fields_of(kind)
     }
-    if "rays_per_sector" in values:
-        values["rays_per_sector"] = round(values["rays_per_sector"])
+    rays = values.pop("rays_per_sector", None)
+    if rays is not None:
+        values["rays_per_sector"] = round(rays)
     return kind(**values)
 
 
@@ -662,7 +668,7 @@ def _map_warnings(config: Config, radio_map: RadioMap) -> list[str]:
         noise_db = attrs.get("noise_db")
         if noise_db is not None and noise_db > config.target_noise_db:
             # The noise falls with the square root of the rays.
-            more = config.rays_per_sector * (noise_db / config.target_noise_db) ** 2
+            more = attrs["rays_per_sector"] * (noise_db / config.target_noise_db) ** 2
             needed = (
                 f"it would take about --rays {_one_digit_up(more):.0e}"
                 if more <= MAX_RAYS_PER_SECTOR

@@ -87,11 +87,11 @@ def _parents(registry: Registry, inputs: Mapping[str, Any]) -> Iterable[str]:
     for found in inputs.values():
         for one in found if isinstance(found, list) else [found]:
             if one is not None:
-                yield _input(registry, Path(one["path"]), one["sha256"])
+                yield register_input(registry, Path(one["path"]), one["sha256"])
 
 
-def _input(registry: Registry, path: Path, sha256: str) -> str:
-    """Make a file known that stays where it is."""
+def register_input(registry: Registry, path: Path, sha256: str) -> str:
+    """Make a file known that stays where it is; its full name in the registry."""
     file = File(path.name, sha256, path.stat().st_size, path.resolve().as_uri())
     artifact = input_artifact((file,), path.name)
     if not registry.has(artifact.ref):

@@ -175,7 +175,7 @@ class Course:
                 self.done.add(ref)
                 self._forget(ref)
             elif self._wanted(ref):
-                traces = planned.job.config.solver == "raytraced"
+                traces = planned.job.config.solver in ("raytraced", "cascade")
                 fresh.append(Work(ref, task.label, make_map_on_worker, task, traces))
         if self.beside_others and fresh:
             # Another batch is at work here: begin elsewhere, and meet what it has done.

@@ -46,14 +46,17 @@ from rfplatform.geodata.place import FileSource, SceneFile
 from rfplatform.geodata.sites import SiteRow, place_sectors
 from rfplatform.geodata.terrain import on_terrain
 from rfplatform.planning.layers import PlanningLayers, planning_layers
+from rfplatform.propagation.cascade import Cascade
 from rfplatform.propagation.process import TracingProcess
 from rfplatform.propagation.raytraced import RayTraced, TraceProgress
 from rfplatform.propagation.survey import Survey
+from rfplatform.propagation.unet import require_keras
 from rfplatform.radiomap import Grid, RadioMap, RadioMapSolver
 from rfplatform.registry.artifact import Artifact, canonical_json
 from rfplatform.registry.store import Store
 from rfplatform.scene import Area, Scene
 
+LEARNED = ("cascade", "geo2sigmap")
 RECIPE = 1
 """Counts up when the same configuration gives other files."""
 
@@ -166,6 +169,12 @@ class MapTask:
         elsewhere = {"area", "sites", "site", "terrain", "out", "overwrite"}
         if self.scene:  # which part of the area is in the scene's own name
             elsewhere |= {"bbox", "origin"}
+        if not self.config.model:
+            elsewhere.add("model")
+        # As a number also where the solver's own was taken, and one for those that trace none.
+        given["rays_per_sector"] = float(
+            getattr(self.plan.solver, "rays_per_sector", RayTraced.rays_per_sector)
+        )
         return {
             **{name: plain(value) for name, value in given.items() if name not in elsewhere},
             "area": self.area,
@@ -184,8 +193,11 @@ def _decisive(plan: Plan) -> dict[str, Any]:
 def made_by(solver: str) -> dict[str, Any]:
     """Versions that decide a result."""
     found: dict[str, Any] = {"rfplatform": __version__, "recipe": RECIPE}
-    if solver == "raytraced":
+    if solver in ("raytraced", "cascade"):
         found["sionna-rt"] = importlib.metadata.version("sionna-rt")
+    if solver in LEARNED:
+        require_keras()
+        found["keras"] = importlib.metadata.version("keras")
     return found
 
 
@@ -347,7 +359,7 @@ def tracing_process() -> TracingProcess:
 def _solver(
     config: SolverConfig, process: TracingProcess | None, progress: Report | None
 ) -> RadioMapSolver:
-    if isinstance(config, RayTraced):
+    if isinstance(config, RayTraced | Cascade):
         return config.load(progress, process or tracing_process())
     return config.load(progress)
 

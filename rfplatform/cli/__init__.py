@@ -22,6 +22,7 @@ from rfplatform import __version__
 from rfplatform.cli.antenna import antenna_command
 from rfplatform.cli.batch import batch_command
 from rfplatform.cli.checks import bench_command, doctor_command
+from rfplatform.cli.learn import train_data_command
 from rfplatform.cli.live import INTERRUPTED, Interrupted
 from rfplatform.cli.map import map_command
 from rfplatform.cli.mosaic import mosaic_command
@@ -73,6 +74,7 @@ for _name, _command in (
     ("scene", scene_command),
     ("render", render_command),
     ("antenna", antenna_command),
+    ("train-data", train_data_command),
     ("doctor", doctor_command),
     ("bench", bench_command),
 ):

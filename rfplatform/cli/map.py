@@ -74,10 +74,21 @@ def map_command(
         str,
         typer.Option(
             metavar="NAME",
-            help="raytraced, tr38901-uma, tr38901-umi, tr38901-rma or free-space.",
+            help="raytraced, cascade (learned, with --rays of a coarse trace, too), geo2sigmap, "
+            "tr38901-uma, tr38901-umi, tr38901-rma or free-space.",
             rich_help_panel=HOW,
         ),
     ] = "raytraced",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME@VERSION",
+            help="Trained model of the registry, for a learned solver.  [dim]default: the one "
+            "that comes with rfplatform[/]",
+            show_default=False,
+            rich_help_panel=HOW,
+        ),
+    ] = "",
     frequency: Annotated[
         float,
         typer.Option(
@@ -130,14 +141,13 @@ def map_command(
         int, typer.Option(metavar="N", help="Most reflections of a path.", rich_help_panel=HOW)
     ] = 8,
     rays: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="N",
-            help="Most rays of each sector.",
-            show_default="2e7",
+            help="Most rays of each sector.  [dim]default: 2e7; none for cascade[/]",
             rich_help_panel=HOW,
         ),
-    ] = 2e7,
+    ] = None,
     target_noise: Annotated[
         float,
         typer.Option(
@@ -204,6 +214,7 @@ def map_command(
         terrain=terrain,
         terrain_resolution_m=terrain_resolution,
         solver=solver,
+        model=model,
         frequency_hz=frequency,
         resolution_m=resolution,
         receiver_height_m=receiver_height,
