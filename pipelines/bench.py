@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rfplatform import __version__
-from rfplatform.benchmark import Benchmark, Row, evaluate, find_benchmarks
+from rfplatform.benchmark import Benchmark, Given, Row, evaluate, find_benchmarks
+from rfplatform.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,21 +27,58 @@ class Config:
         A benchmark ("speed:start"), a family ("speed"); by default all.
     out : Path, optional
         A folder for figures; each benchmark that draws any has one of its own in it.
+    measurements, sites : Path, optional
+    area : str, optional
+        A user's drive test, its scene and its sectors, all three or none: what `name` is scored on
+        in place of its own files.
     """
 
     name: str | None = None
     out: Path | None = None
+    measurements: Path | None = None
+    area: str | None = None
+    sites: Path | None = None
+
+    def given(self) -> Given | None:
+        """The user's files; None where there are none.
+
+        Raises
+        ------
+        InputError
+            If some are missing, or no benchmark is named that they are for.
+        """
+        files = {"measurements": self.measurements, "area": self.area, "sites": self.sites}
+        missing = [f"--{name}" for name, value in files.items() if value is None]
+        if len(missing) == len(files):
+            return None
+        if self.measurements is None or self.area is None or self.sites is None:
+            raise InputError(
+                f"{' and '.join(missing)} missing: --measurements, --area and --sites go together"
+            )
+        if self.name is None:
+            raise InputError("name the benchmark that --measurements are for, such as maps:duke")
+        return Given(self.measurements, self.area, self.sites)
 
 
 @dataclass(frozen=True)
 class Result:
-    """The rows of the benchmarks that ran, in their order."""
+    """The rows of the benchmarks that ran, in their order, and whose files they scored, if any."""
 
     rows: tuple[Row, ...]
+    given: Given | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with what was measured and where."""
+        files: dict[str, Any] = {}
+        if self.given is not None:
+            named = {
+                "measurements": self.given.measurements.name,
+                "area": self.given.area,
+                "sites": self.given.sites.name,
+            }
+            files = {"given": named}
         return {
+            **files,
             "rfplatform": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
@@ -68,9 +106,10 @@ def main(
     Raises
     ------
     InputError
-        If there is no benchmark of that name.
+        If there is no benchmark of that name, or it takes no files of the user's.
     """
     rows: list[Row] = []
+    given = config.given()
     for benchmark in find_benchmarks(_table(benchmarks), config.name):
         out = config.out / benchmark.name.replace(":", "-") if config.out else None
 
@@ -78,8 +117,8 @@ def main(
             if report is not None:
                 report(f"{name}: {case}")
 
-        rows += evaluate(benchmark, out=out, progress=progress)
-    return Result(tuple(rows))
+        rows += evaluate(benchmark, given=given, out=out, progress=progress)
+    return Result(tuple(rows), given)
 
 
 def listed(

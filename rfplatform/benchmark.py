@@ -16,6 +16,25 @@ from rfplatform.errors import InputError, MissingError
 Y = TypeVar("Y")
 
 
+@dataclass(frozen=True)
+class Given:
+    """Files that a benchmark scores in place of its own.
+
+    Attributes
+    ----------
+    measurements : Path
+        A drive test.
+    area : str
+        What the measurements' scene is made of, as every AREA argument.
+    sites : Path
+        A site list with the measured sectors.
+    """
+
+    measurements: Path
+    area: str
+    sites: Path
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One thing to predict.
@@ -106,6 +125,8 @@ class Benchmark(Generic[Y]):
         count. More than one is for timings: scores are medians.
     draw : callable, optional
         Writes figures and tables of all outcomes into a folder, and returns their paths.
+    dataset_of : callable, optional
+        Makes the cases of a user's files, as `dataset` does those of the benchmark's own.
     """
 
     name: str
@@ -117,6 +138,24 @@ class Benchmark(Generic[Y]):
     repeats: int = 1
     warm_ups: int = 0
     draw: Callable[[Sequence[Outcome[Y]], Path], Sequence[Path]] | None = None
+    dataset_of: Callable[[Given], Iterable[Case]] | None = None
+
+    def cases(self, given: Given | None = None) -> Iterable[Case]:
+        """The benchmark's own cases, or those of a user's files.
+
+        Raises
+        ------
+        InputError
+            If files are given and the benchmark takes none.
+        """
+        if given is None:
+            return self.dataset()
+        if self.dataset_of is None:
+            raise InputError(
+                f"benchmark {self.name} takes no files of yours: leave out --measurements, --area "
+                "and --sites, or name a benchmark that does (maps:duke)"
+            )
+        return self.dataset_of(given)
 
 
 @dataclass(frozen=True)
@@ -205,6 +244,7 @@ def evaluate(
     benchmark: Benchmark[Y],
     predict: Predictor[Y] | None = None,
     *,
+    given: Given | None = None,
     out: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Row]:
@@ -215,6 +255,8 @@ def evaluate(
     benchmark : Benchmark
     predict : Predictor, optional
         What to score; by default the benchmark's own subject.
+    given : Given, optional
+        A user's files to score on in place of the benchmark's own.
     out : Path, optional
         A folder for the benchmark's figures, where it draws any; it is made if need be.
     progress : callable, optional
@@ -227,6 +269,8 @@ def evaluate(
 
     Raises
     ------
+    InputError
+        If files are given and the benchmark takes none.
     RfplatformError
         Whatever a predictor raises, but for `MissingError`, which skips the case.
     """
@@ -240,7 +284,7 @@ def evaluate(
         return Row(benchmark.name, case, "", "", *names, skipped=reason)
 
     try:
-        with _closing(benchmark.dataset()) as cases:
+        with _closing(benchmark.cases(given)) as cases:
             for case in cases:
                 if case.skip:
                     rows.append(skipped(case.name, case.skip))

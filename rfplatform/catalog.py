@@ -1,26 +1,47 @@
-"""What exists, by name: one line for each solver and benchmark. Nothing heavy is imported here."""
+"""What exists, by name: a line for each solver, model and benchmark. Nothing heavy is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rfplatform.antennas import NAMED as ANTENNAS
 from rfplatform.benchmark import Benchmark
 from rfplatform.benchmarks.antenna import ANTENNA
 from rfplatform.benchmarks.batch import BATCH
 from rfplatform.benchmarks.blender import BLENDER
+from rfplatform.benchmarks.learned import LEARNED
+from rfplatform.benchmarks.maps import UNSEEN
 from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.registry import REGISTRY
 from rfplatform.benchmarks.speed import SPEED
 from rfplatform.benchmarks.terrain import TERRAIN
 from rfplatform.errors import unknown_name
+from rfplatform.propagation.cascade import CascadeNetwork
 from rfplatform.propagation.empirical import FreeSpace, TR38901RMa, TR38901UMa, TR38901UMi
+from rfplatform.propagation.geo2sigmap import Geo2SigMapNetwork
 from rfplatform.propagation.raytraced import RayTraced
 from rfplatform.radiomap import RadioMapSolver
 
-__all__ = ["ANTENNAS", "BENCHMARKS", "SOLVERS", "SolverConfig", "SolverEntry", "find_solver"]
+if TYPE_CHECKING:
+    import keras
+
+    from rfplatform.nn.fit import Stage
+    from rfplatform.propagation.lesson import Lesson
+
+__all__ = [
+    "ANTENNAS",
+    "BENCHMARKS",
+    "MODELS",
+    "SOLVERS",
+    "ModelEntry",
+    "SolverConfig",
+    "SolverEntry",
+    "Trainable",
+    "find_solver",
+    "find_trainable",
+]
 
 
 class SolverConfig(Protocol):
@@ -57,7 +78,66 @@ SOLVERS: Mapping[str, SolverEntry] = MappingProxyType(
 )
 """Solvers by the names that ``--solver`` takes."""
 
-_ALL: tuple[Benchmark[Any], ...] = (*PHYSICS, *ANTENNA, *SPEED, *TERRAIN, BLENDER, *BATCH, REGISTRY)
+
+class Trainable(Protocol):
+    """A frozen dataclass of a model's hyperparameters, all with defaults."""
+
+    @property
+    def num_stages(self) -> int:
+        """Networks that are trained one after the other."""
+        ...
+
+    def architecture(self) -> dict[str, Any]:
+        """What decides the weights' shapes, as JSON values."""
+        ...
+
+    def inputs(self) -> dict[str, Any]:
+        """Channels, units and scales of what goes in, as JSON values."""
+        ...
+
+    def stage(
+        self,
+        number: int,
+        fitted: Sequence[keras.Model],
+        training: Sequence[Lesson],
+        validation: Sequence[Lesson],
+        *,
+        seed: int,
+    ) -> Stage:
+        """A network with its examples, after those before it were trained."""
+        ...
+
+
+class ModelEntry(NamedTuple):
+    """A model's configuration and what it does in one line."""
+
+    config: type[Trainable]
+    summary: str
+
+
+MODELS: Mapping[str, ModelEntry] = MappingProxyType(
+    {
+        "cascade": ModelEntry(
+            CascadeNetwork, "Closed forms, corrected by a U-Net, then by samples or few rays"
+        ),
+        "geo2sigmap": ModelEntry(
+            Geo2SigMapNetwork, "Geo2SigMap's cascade of two U-Nets, as a reference point"
+        ),
+    }
+)
+"""What ``rfplatform train`` trains."""
+
+_ALL: tuple[Benchmark[Any], ...] = (
+    *PHYSICS,
+    *ANTENNA,
+    *SPEED,
+    *TERRAIN,
+    BLENDER,
+    *BATCH,
+    REGISTRY,
+    UNSEEN,
+    LEARNED,
+)
 
 BENCHMARKS: Mapping[str, Benchmark[Any]] = MappingProxyType(
     {benchmark.name: benchmark for benchmark in _ALL}
@@ -76,3 +156,16 @@ def find_solver(name: str) -> SolverEntry:
     if name in SOLVERS:
         return SOLVERS[name]
     raise unknown_name("solver", name, SOLVERS)
+
+
+def find_trainable(name: str) -> ModelEntry:
+    """Look up by name what can be trained.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name; the message lists near misses and all known names.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    raise unknown_name("model", name, MODELS)

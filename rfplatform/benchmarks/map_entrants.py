@@ -11,7 +11,6 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 
 from rfplatform.benchmarks.unseen import UnseenWindow
-from rfplatform.errors import MissingError
 from rfplatform.propagation.empirical import FreeSpace, TR38901UMa, TR38901UMi
 from rfplatform.propagation.features import Coarse
 from rfplatform.propagation.interpolation import (
@@ -161,10 +160,7 @@ def _geo2sigmap() -> Conditional:
 def _cascade() -> Conditional:
     from rfplatform.propagation.cascade import Cascade
 
-    load: Callable[[], Conditional] | None = getattr(Cascade(), "load_conditional", None)
-    if load is None:
-        raise MissingError("cascade: this version of rfplatform has no such network")
-    return load()
+    return Cascade().load_conditional()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import typer
 from rfplatform import __version__
 from rfplatform.cli.antenna import antenna_command
 from rfplatform.cli.batch import batch_command
+from rfplatform.cli.calibrate import calibrate_command
 from rfplatform.cli.checks import bench_command, doctor_command
 from rfplatform.cli.learn import train_data_command
 from rfplatform.cli.live import INTERRUPTED, Interrupted
@@ -29,6 +30,7 @@ from rfplatform.cli.mosaic import mosaic_command
 from rfplatform.cli.registry import registry_app
 from rfplatform.cli.scene import render_command, scene_command
 from rfplatform.cli.show import one_line
+from rfplatform.cli.train import train_command
 from rfplatform.errors import InputError, RfplatformError
 
 UNEXPECTED = 1
@@ -69,12 +71,14 @@ def _root(
 
 for _name, _command in (
     ("map", map_command),
+    ("calibrate", calibrate_command),
     ("batch", batch_command),
     ("mosaic", mosaic_command),
     ("scene", scene_command),
     ("render", render_command),
     ("antenna", antenna_command),
     ("train-data", train_data_command),
+    ("train", train_command),
     ("doctor", doctor_command),
     ("bench", bench_command),
 ):

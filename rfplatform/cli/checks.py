@@ -12,6 +12,9 @@ from rfplatform.cli.live import live
 from rfplatform.cli.options import OUTPUT, JsonOption, RegisterOption
 from rfplatform.errors import MissingError
 
+YOURS = "Your measurements (maps:duke)"
+"""Panel of the help for what takes the place of a benchmark's own files."""
+
 
 def doctor_command(as_json: JsonOption = False) -> None:
     """Look at what this machine has for radio maps, and say what to type for what it lacks."""
@@ -52,6 +55,26 @@ def bench_command(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    measurements: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Drive test to score on (CSV: latitude, longitude, RSRP, cell, device).",
+            rich_help_panel=YOURS,
+        ),
+    ] = None,
+    area: Annotated[
+        str | None,
+        typer.Option(metavar="AREA", help="Their scene, as an extract.", rich_help_panel=YOURS),
+    ] = None,
+    sites: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Site list; its sectors are called what the drive test calls its cells.",
+            rich_help_panel=YOURS,
+        ),
+    ] = None,
     register: RegisterOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +95,7 @@ def bench_command(
             console.print(render_list(found))
         return
     with live() as (_, report):
-        result = main(Config(name, out=out), report=report)
+        result = main(Config(name, out, measurements, area, sites), report=report)
     if register:
         from pipelines.registered import register_report
         from rfplatform.registry.registry import Registry

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rfplatform.errors import InputError
 from rfplatform.propagation import refinement
-from rfplatform.propagation.conditioning import Misfit
+from rfplatform.propagation.conditioning import Misfit, krige
 from rfplatform.propagation.features import (
     BASE_CHANNEL,
     CHANNELS,
@@ -22,14 +22,18 @@ from rfplatform.propagation.features import (
     RESIDUAL_SCALE_DB,
     SAMPLE_CHANNELS,
     Coarse,
+    Surface,
     coarse_channels,
     features,
+    sample_channels,
 )
+from rfplatform.propagation.interpolation import Samples
 from rfplatform.propagation.learning import Example, batches, examples, inputs
 from rfplatform.propagation.lesson import Lesson
 from rfplatform.propagation.process import TracingProcess
 from rfplatform.propagation.raytraced import RayTraced
 from rfplatform.propagation.unet import (
+    RESOLUTION_M,
     SIZE,
     Network,
     by_windows,
@@ -43,20 +47,44 @@ from rfplatform.propagation.unet import (
 )
 from rfplatform.propagation.visibility import line_of_sight
 from rfplatform.propagation.worlds import WorldConfig
-from rfplatform.radiomap import Grid, RadioMap, RadioMapSolver, Sector
+from rfplatform.radiomap import BoolArray, Grid, RadioMap, RadioMapSolver, Sector
 from rfplatform.rasterize import ground_layer, outdoor_mask
 from rfplatform.scene import Scene
+from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
     import keras
 
-    from rfplatform.nn.fit import Stage
+    from rfplatform.nn.fit import Baseline, Stage
 
 Array = npt.NDArray[np.float32]
 
 NAME = "cascade"
 SURVEY, REFINEMENT = "survey", "refinement"
 NUM_INPUTS = len(CHANNELS) + len(COARSE_CHANNELS)
+
+
+UNKNOWN_POWER = Misfit(offset_db=30.0)
+"""For received levels, whose power, losses and reference signals nobody told."""
+
+KEPT_SURVEYS = 64
+"""Maps before any sample that a conditional solver keeps, for its next samples."""
+
+
+class ConditionalSolver(Protocol):
+    """A solver that also takes what was measured of each sector, and coarse maps.
+
+    Levels are path gain in dB. Indoor cells of the map are those of the nearest outdoor cell.
+    """
+
+    def __call__(
+        self,
+        scene: Scene,
+        sectors: Sequence[Sector],
+        grid: Grid,
+        samples: Sequence[Samples | None],
+        coarse: Sequence[Coarse | None] | None = None,
+    ) -> RadioMap: ...
 
 
 @dataclass(frozen=True)
@@ -82,6 +110,10 @@ class CascadeNetwork:
     batch_size: int = 8
     learning_rate: float = 1e-3
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size {self.batch_size}: must be 1 or more")
+
     @property
     def num_stages(self) -> int:
         """Networks that are trained one after the other."""
@@ -94,6 +126,16 @@ class CascadeNetwork:
             "refinement_widths": list(self.refinement_widths),
             "blocks": self.blocks,
             "detail": self.detail,
+        }
+
+    def inputs(self) -> dict[str, Any]:
+        """Channels and scales, as JSON values."""
+        return {
+            "cells": SIZE,
+            "resolution_m": RESOLUTION_M,
+            "residual_scale_db": RESIDUAL_SCALE_DB,
+            SURVEY: [*CHANNELS, *COARSE_CHANNELS],
+            REFINEMENT: [*CHANNELS, *SAMPLE_CHANNELS],
         }
 
     def build(self, number: int) -> keras.Model:
@@ -163,6 +205,7 @@ class CascadeNetwork:
             lambda model: validation_scores(model, kept_back),
             watched="val_loss",
             learning_rate=self.learning_rate,
+            baselines=baselines(kept_back),
         )
 
     def _refinement(
@@ -173,7 +216,7 @@ class CascadeNetwork:
         grid: Grid,
         seed: int,
     ) -> Stage:
-        from rfplatform.nn.fit import Stage
+        from rfplatform.nn.fit import Baseline, Stage
         from rfplatform.nn.losses import censored_nll
 
         worlds, misfit, resolution_m = WorldConfig(), Misfit(), grid.resolution_m
@@ -193,6 +236,12 @@ class CascadeNetwork:
             watched="val_loss",
             learning_rate=self.learning_rate,
             epochs_share=0.5,
+            baselines={
+                f"{name}_rmse_db": Baseline(
+                    "kriging alone", refinement.rmse_db([w.kriged_db - w.truth_db for w in some])
+                )
+                for name, some in fixed.items()
+            },
         )
 
 
@@ -251,10 +300,24 @@ def refinement_scores(
     return scores
 
 
-def baselines(kept_back: Sequence[Example]) -> dict[str, float]:
-    """What the network has to beat on the same maps: the closed form that it begins with."""
-    errors = [(e.prior_db - e.level_db)[np.isfinite(e.level_db)] for e in kept_back]
-    return {"val_rmse_db": float(np.sqrt(np.mean(np.concatenate(errors) ** 2)))}
+def baselines(kept_back: Sequence[Example]) -> dict[str, Baseline]:
+    """What the first network has to beat on the same maps: what it begins with."""
+    from rfplatform.nn.fit import Baseline
+
+    known = [np.isfinite(e.level_db) for e in kept_back]
+    closed, coarse = (
+        refinement.rmse_db(
+            [(level - e.level_db)[k] for level, e, k in zip(levels, kept_back, known, strict=True)]
+        )
+        for levels in (
+            [e.prior_db for e in kept_back],
+            [np.where(np.isfinite(e.coarse_db), e.coarse_db, e.prior_db) for e in kept_back],
+        )
+    )
+    return {
+        "val_rmse_db": Baseline("closed form", closed),
+        "val_rmse_with_coarse_db": Baseline("coarse map", coarse),
+    }
 
 
 @dataclass(frozen=True)
@@ -303,7 +366,9 @@ class Cascade:
             if self.rays_per_sector:
                 coarse = self._tracer().load(progress, process)(scene, sectors, inner)
             network, _ = networks_of(self.model)
-            levels, spreads = _mapped(network, scene, tuple(sectors), inner, coarse)
+            surveys = [survey(s, network) for s in seen_by(scene, sectors, inner, coarse)]
+            levels = np.stack([s.path_gain_db for s in surveys])
+            spreads = np.stack([s.spread_db for s in surveys])
             outdoor = outdoor_mask(scene, grid)
             los = line_of_sight(scene, sectors, grid) & outdoor
             path_gain_db = np.where(outdoor, resampled(levels, inner, grid), -np.inf)
@@ -329,6 +394,59 @@ class Cascade:
 
         return solve
 
+    def load_conditional(self, misfit: Misfit | None = None) -> ConditionalSolver:
+        """A solver that is told what was measured, too.
+
+        Parameters
+        ----------
+        misfit : Misfit, optional
+            By default for levels whose power is known; `UNKNOWN_POWER` for others.
+
+        Raises
+        ------
+        MissingError
+            If the weights, or Keras, are not there.
+        """
+        require_keras()
+        find_model(NAME, self.model)
+        first = lru_cache(maxsize=KEPT_SURVEYS)(partial(_survey_of, self.model))
+        expected = misfit or Misfit()
+
+        def solve(
+            scene: Scene,
+            sectors: Sequence[Sector],
+            grid: Grid,
+            samples: Sequence[Samples | None],
+            coarse: Sequence[Coarse | None] | None = None,
+        ) -> RadioMap:
+            inner = trained_grid(grid)
+            levels, spreads = [], []
+            for i, sector in enumerate(sectors):
+                made = first(scene, sector, inner, None if coarse is None else coarse[i])
+                told = samples[i]
+                if told is None or not len(told):
+                    levels.append(made.path_gain_db)
+                    spreads.append(made.spread_db)
+                    continue
+                network = networks_of(self.model)[1]
+                mean_db, spread_db = conditioned(made, inner, told, network, expected)
+                levels.append(mean_db)
+                spreads.append(spread_db)
+            layers = (
+                resampled(np.stack(levels), inner, grid),
+                resampled(np.stack(spreads), inner, grid),
+            )
+            return RadioMap(
+                grid,
+                tuple(sectors),
+                *layers,
+                outdoor_mask(scene, grid),
+                ground_m=ground_layer(scene, grid),
+                attrs={"solver": NAME, "model": self.model or "shipped", "conditioned": True},
+            )
+
+        return solve
+
     def _tracer(self) -> RayTraced:
         return RayTraced(
             max_depth=self.max_depth,
@@ -336,6 +454,10 @@ class Cascade:
             target_noise_db=0.0,
             seed=self.seed,
         )
+
+
+def _survey_of(ref: str, scene: Scene, sector: Sector, grid: Grid, coarse: Coarse | None) -> Survey:
+    return survey(replace(seen_by(scene, [sector], grid)[0], coarse=coarse), networks_of(ref)[0])
 
 
 @lru_cache(maxsize=2)
@@ -356,29 +478,141 @@ def networks_of(ref: str) -> tuple[Network, Network]:
     return survey, refined
 
 
-def _mapped(
-    network: Network,
-    scene: Scene,
-    sectors: tuple[Sector, ...],
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the networks are shown of one sector.
+
+    Attributes
+    ----------
+    surface : Surface
+    outdoor, los : ndarray, [num_y, num_x] of `grid`, bool
+    sector : Sector
+    grid : Grid
+        Of 4 m cells.
+    coarse : Coarse, optional
+    """
+
+    surface: Surface
+    outdoor: BoolArray
+    los: BoolArray
+    sector: Sector
+    grid: Grid
+    coarse: Coarse | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """The first network's map of one sector, [num_y, num_x] each, float32.
+
+    Attributes
+    ----------
+    channels : ndarray, [num_y, num_x, len(CHANNELS)]
+    prior_db : ndarray
+        Path gain by the closed form.
+    residual_db, spread_db : ndarray
+        What the network adds, and how sure it is. Indoors they are those of the nearest cell
+        outdoors.
+    """
+
+    channels: Array
+    prior_db: Array
+    residual_db: Array
+    spread_db: Array
+
+    @property
+    def path_gain_db(self) -> Array:
+        """The first network's map."""
+        return self.prior_db + self.residual_db
+
+
+def survey(seen: Seen, network: Network) -> Survey:
+    """Predict without samples."""
+    made = features(seen.surface, seen.outdoor, seen.los, seen.sector, seen.grid)
+    x = np.concatenate([made.channels, coarse_channels(seen.coarse, made.prior_db)], axis=-1)
+    residual_db, spread_db = split(by_windows(network, x))
+    near = _nearest(seen.outdoor)
+    level_db = (made.prior_db + residual_db)[near]
+    return Survey(made.channels, made.prior_db, level_db - made.prior_db, spread_db[near])
+
+
+def conditioned(
+    of: Survey,
     grid: Grid,
-    coarse: RadioMap | None,
+    samples: Samples,
+    network: Network,
+    misfit: Misfit,
+    noise_db: FloatArray | float | None = None,
 ) -> tuple[Array, Array]:
-    """Path gain and spread of every sector, indoors too, where they mean nothing."""
+    """Move a survey by samples: kriging, then the second network.
+
+    Parameters
+    ----------
+    of : Survey
+    grid : Grid
+        Its cells.
+    samples : Samples
+        Levels in path gain, up to the constant that `misfit` allows for; those outside the grid
+        are left out.
+    network : callable
+        The second.
+    misfit : Misfit
+    noise_db : float or ndarray, [num_samples], optional
+        Of the samples.
+
+    Returns
+    -------
+    mean_db, spread_db : ndarray, [num_y, num_x]
+    """
+    row, column, inside = _cells(grid, samples.points.x_m, samples.points.y_m)
+    if not inside.any():
+        spread_db = np.hypot(of.spread_db, misfit.offset_db)
+        return of.path_gain_db, spread_db.astype(np.float32)
+    row, column = row[inside], column[inside]
+    if noise_db is not None:
+        noise_db = np.broadcast_to(np.asarray(noise_db, float), inside.shape)[inside]
+    at = refinement.place(of.channels, of.spread_db, grid.resolution_m)
+    missed_db = samples.level_db[inside] - of.path_gain_db[row, column].astype(float)
+    kriged = krige(missed_db, at.part(row * grid.num_x + column), at, misfit, noise_db)
+    said = sample_channels(of.residual_db, of.spread_db, kriged, row, column, missed_db)
+    x = np.concatenate([of.channels, said], axis=-1)
+    residual_db, spread_db = split(by_windows(network, x))
+    return (of.prior_db + residual_db + kriged.offset_db).astype(np.float32), spread_db
+
+
+def _cells(
+    grid: Grid, x_m: FloatArray, y_m: FloatArray
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], BoolArray]:
+    """Row and column of points, and which of them lie in the grid."""
+    column = np.floor((np.asarray(x_m) - grid.west_m) / grid.resolution_m).astype(np.intp)
+    row = np.floor((np.asarray(y_m) - grid.south_m) / grid.resolution_m).astype(np.intp)
+    inside = (row >= 0) & (row < grid.num_y) & (column >= 0) & (column < grid.num_x)
+    return row, column, inside
+
+
+def _nearest(outdoor: BoolArray) -> tuple[npt.NDArray[np.intp], ...]:
+    """Index of the nearest outdoor cell of every cell."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not outdoor.any():
+        return tuple(np.indices(outdoor.shape))
+    return tuple(distance_transform_edt(~outdoor, return_distances=False, return_indices=True))
+
+
+def seen_by(
+    scene: Scene, sectors: Sequence[Sector], grid: Grid, coarse: RadioMap | None = None
+) -> list[Seen]:
+    """What the networks are shown of each sector in a scene."""
     outdoor = outdoor_mask(scene, grid)
     los = line_of_sight(scene, sectors, grid) & outdoor
     surface = surface_of(scene, sectors, grid)
-    path_gain_db = np.empty((len(sectors), *grid.shape), dtype=np.float32)
-    spread_db = np.empty_like(path_gain_db)
+    shown = []
     for i, sector in enumerate(sectors):
-        made = features(surface, outdoor, los[i], sector, grid)
         traced = None
         if coarse is not None:
             assert coarse.standard_error_db is not None
             traced = Coarse(coarse.path_gain_db[i], coarse.standard_error_db[i])
-        x = np.concatenate([made.channels, coarse_channels(traced, made.prior_db)], axis=-1)
-        mean, sigma = split(by_windows(network, x))
-        path_gain_db[i], spread_db[i] = made.prior_db + mean, sigma
-    return path_gain_db, spread_db
+        shown.append(Seen(surface, outdoor, los[i], sector, grid, traced))
+    return shown
 
 
 def split(predicted: Array) -> tuple[Array, Array]:

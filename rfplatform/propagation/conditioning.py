@@ -148,8 +148,8 @@ def krige(
         trend_at += np.float32(constant_at)
         explained = np.square(trend_at @ narrow)
         slope = misfit.slope_db**2 * (here.log_distance - middle) ** 2
-        prior = misfit.offset_db**2 + slope + misfit.smooth_db**2 + here.spread_db**2
-        variance[part] = prior - explained.sum(axis=1)
+        before = misfit.offset_db**2 + slope + misfit.smooth_db**2 + here.spread_db**2
+        variance[part] = before - explained.sum(axis=1)
     offset_db = float(misfit.offset_db**2 * weights.sum())
     # What no other cell shares stays unknown, sampled or not.
     least = (1.0 - misfit.rough_share) * own**2

@@ -44,25 +44,26 @@ from rfplatform.propagation.interpolation import Samples
 from rfplatform.propagation.lesson import Lesson
 from rfplatform.propagation.unet import (
     BATCH,
+    RESOLUTION_M,
     SIZE,
     Network,
     by_windows,
     compiled,
     find_model,
     require_keras,
-    require_trained_resolution,
-    surface_of,
+    resampled,
+    trained_grid,
     with_weights,
 )
 from rfplatform.radiomap import BoolArray, Grid, RadioMap, RadioMapSolver, Sector
-from rfplatform.rasterize import ground_layer, outdoor_mask
+from rfplatform.rasterize import ground_layer, ground_raster, height_raster, outdoor_mask
 from rfplatform.scene import Scene
 from rfplatform.units import FloatArray
 
 if TYPE_CHECKING:
     import keras
 
-    from rfplatform.nn.fit import Stage
+    from rfplatform.nn.fit import Baseline, Stage
 
 Array = npt.NDArray[np.float32]
 Half = npt.NDArray[np.float16]
@@ -154,6 +155,19 @@ class Geo2SigMapNetwork:
         """What decides the weights' shapes, as JSON values."""
         return {"width": self.width}
 
+    def inputs(self) -> dict[str, Any]:
+        """Channels and scales, as JSON values."""
+        return {
+            "cells": SIZE,
+            "resolution_m": RESOLUTION_M,
+            "level_middle_db": MIDDLE_DB,
+            "level_unit_db": UNIT_DB,
+            "height_unit_m": UNIT_M,
+            "empty_db": EMPTY_DB,
+            STAGES[0]: ["building_height", "antenna_height", "closed_form"],
+            STAGES[1]: ["building_height", "measured_level", "first_level"],
+        }
+
     def build(self, number: int) -> keras.Model:
         """A stage's network, not trained.
 
@@ -222,6 +236,7 @@ class Geo2SigMapNetwork:
             lambda model: validation_scores(compiled(model), kept_back),
             watched="val_score_db" if number else "val_rmse_db",
             learning_rate=self.learning_rate,
+            baselines=baselines(kept_back),
         )
 
 
@@ -371,7 +386,7 @@ def validation_scores(network: Network, kept_back: Sequence[Shown]) -> dict[str,
     return {"val_rmse_db": none, "val_rmse_50_db": some, "val_score_db": score_db}
 
 
-def baselines(kept_back: Sequence[Shown]) -> dict[str, float]:
+def baselines(kept_back: Sequence[Shown]) -> dict[str, Baseline]:
     """What a stage has to beat on the same maps: TR 38.901 UMa NLOS, as far as it is told.
 
     Returns
@@ -380,6 +395,8 @@ def baselines(kept_back: Sequence[Shown]) -> dict[str, float]:
         "val_rmse_db" of the closed form; for stage 2 also "val_rmse_50_db" of the closed form with
         the mean difference to 50 samples, over the other cells.
     """
+    from rfplatform.nn.fit import Baseline
+
     plain, moved = [], []
     for i, of in enumerate(kept_back):
         level_db = _scored_db(of)
@@ -389,8 +406,10 @@ def baselines(kept_back: Sequence[Shown]) -> dict[str, float]:
         if measured.any():
             rest_db = error_db[~measured] - error_db[measured].mean()
             moved.append(rest_db[np.isfinite(rest_db)])
-    scores = {"val_rmse_db": _rmse_db(plain)}
-    return scores if kept_back[0].first is None else {**scores, "val_rmse_50_db": _rmse_db(moved)}
+    scores = {"val_rmse_db": Baseline("UMa NLOS", _rmse_db(plain))}
+    if kept_back[0].first is not None:
+        scores["val_rmse_50_db"] = Baseline("UMa NLOS + offset", _rmse_db(moved))
+    return scores
 
 
 def _errors_of_first(network: Network, maps: Sequence[Shown]) -> Iterator[FloatArray]:
@@ -484,23 +503,21 @@ class Geo2SigMap:
             samples: Sequence[Samples | None] = (),
             coarse: Sequence[Coarse | None] = (),
         ) -> RadioMap:
-            require_trained_resolution(grid, NAME)
             if any(traced is not None for traced in coarse):
                 raise ValueError(f"{NAME} takes no coarse traced map")
-            started = time.monotonic()
+            started, inner = time.monotonic(), trained_grid(grid)
             networks = networks_of(self.model)
             outdoor = outdoor_mask(scene, grid)
-            # As far around as the smallest window reaches.
-            surface = surface_of(scene, sectors, _at_least(grid, SIZE))
-            path_gain_db = np.full((len(sectors), *grid.shape), -np.inf, dtype=np.float32)
+            surface = _surface(scene, _at_least(inner, SIZE))
+            levels_db = np.empty((len(sectors), *inner.shape), dtype=np.float32)
             known = samples or [None] * len(sectors)
             for i, (sector, measured) in enumerate(zip(sectors, known, strict=True)):
-                made_db = conditioned(networks, surface, sector, grid, measured)
-                path_gain_db[i] = np.where(outdoor, made_db, -np.inf)
+                levels_db[i] = conditioned(networks, surface, sector, inner, measured)
+            path_gain_db = np.where(outdoor, resampled(levels_db, inner, grid), -np.inf)
             return RadioMap(
                 grid,
                 tuple(sectors),
-                path_gain_db,
+                path_gain_db.astype(np.float32),
                 None,
                 outdoor,
                 ground_m=ground_layer(scene, grid),
@@ -649,6 +666,11 @@ def _sparse_db(samples: Samples | None, grid: Grid) -> Array:
     known = count > 0
     found.flat[known] = total_db[known] / count[known]
     return found
+
+
+def _surface(scene: Scene, grid: Grid) -> Surface:
+    ground_m = None if scene.terrain is None else ground_raster(scene, grid)
+    return Surface(grid, height_raster(scene, grid), ground_m)
 
 
 def _at_least(grid: Grid, cells: int) -> Grid:

@@ -237,4 +237,4 @@ def knife_edge_db(
     v = (edge_z_m - line_m) * np.sqrt(np.float32(2.0) / wavelength * (1.0 / d1 + 1.0 / d2))
     raised = np.maximum(v, np.float32(-0.78)) - np.float32(0.1)
     loss = np.float32(6.9) + np.float32(20.0) * np.log10(np.sqrt(raised**2 + 1.0) + raised)
-    return np.maximum(loss, np.float32(0.0)).astype(np.float32)
+    return np.asarray(np.maximum(loss, np.float32(0.0)), dtype=np.float32)

@@ -164,7 +164,7 @@ def by_windows(
             total[r : r + size, c : c + size] += y * fade[..., None]
             weight[r : r + size, c : c + size] += fade
     assert total is not None
-    return (total / weight[..., None])[:num_y, :num_x]
+    return np.asarray((total / weight[..., None])[:num_y, :num_x])
 
 
 def _starts(cells: int, size: int, overlap: int) -> list[int]:

@@ -31,7 +31,7 @@ SECTORS = (
 
 
 def made_up(number):
-    """A window whose truth is UMa, 7 dB lower, with shadowing of some cells' size and dark cells."""
+    """A window whose truth is UMa, 7 dB lower, with shadowing, and with some cells dark."""
     buildings = tuple(
         Building(shapely.box(*bounds), 0.0, 9.0 + 2 * i, "height", "concrete", f"h{i}")
         for i, bounds in enumerate(HOUSES)
@@ -73,7 +73,7 @@ def study(**entrants):
 def told(level_db):
     """An entrant that says what a function of the truth is, [n] to [n]."""
 
-    def estimate(window, sector, samples):
+    def estimate(window, sector, _):
         mean_db = level_db(window.truth_db(sector).astype(float), window.sampled(sector))
         return Estimate(mean_db, np.full(len(mean_db), np.nan))
 
@@ -88,7 +88,7 @@ def test_samples_are_cells_with_a_path_and_fewer_are_the_first_of_more():
     few, many = samples_of(window, 0, 10), samples_of(window, 0, 50)
     np.testing.assert_array_equal(few.level_db, many.level_db[:10])
     np.testing.assert_array_equal(few.level_db, window.truth_db(0)[cells[:10]])
-    x_m, y_m = window.cells_m()
+    x_m, _ = window.cells_m()
     np.testing.assert_array_equal(few.points.x_m, x_m[cells[:10]])
     assert samples_of(window, 0, 0) is None
     assert set(cells) != set(window.sampled(1))
@@ -131,8 +131,8 @@ def test_a_traced_entrant_answers_for_the_cells_it_missed():
     assert missed.any()
     assert (made.spread_db[missed] == 0.0).all()
     # Of the others, 80 % lie within the interval, as their spread is the true one.
-    shares = (0.8 * (1 - missed.sum() / np.isfinite(made.cells.true_db).sum()),)
-    assert map_scores.interval_share(made) == pytest.approx(shares[0], abs=0.03)
+    share_missed = missed.sum() / np.isfinite(made.cells.true_db).sum()
+    assert map_scores.interval_share(made) == pytest.approx(0.8 * (1 - share_missed), abs=0.03)
 
 
 def test_the_baseline_is_the_best_that_learned_nothing():
@@ -207,7 +207,9 @@ def test_a_network_without_weights_is_skipped_with_its_reason():
         raise MissingError("cascade: no weights here")
 
     of = study(**{CASCADE: Entry("learned", learned(load))})
-    cases = replace(maps.UNSEEN, dataset=lambda: [c for c in maps.cases_of(of) if CASCADE in c.name])
+    cases = replace(
+        maps.UNSEEN, dataset=lambda: [c for c in maps.cases_of(of) if CASCADE in c.name]
+    )
     rows = [r for r in evaluate(cases) if r.case == "K = 0: cascade"]
     assert [r.skipped for r in rows] == ["cascade: no weights here"]
 
@@ -215,7 +217,7 @@ def test_a_network_without_weights_is_skipped_with_its_reason():
 def test_a_network_is_shown_samples_and_the_coarse_map_where_it_takes_them():
     seen = []
 
-    def network(scene, sectors, grid, samples, coarse):
+    def network(_, sectors, grid, samples, coarse):
         seen.append((len(sectors), samples[0], coarse[0]))
         levels = np.full((1, *grid.shape), -99.0, dtype=np.float32)
         return RadioMap(grid, tuple(sectors), levels, levels * 0 + 3, WINDOWS[0].outdoor)
