@@ -11,6 +11,7 @@ from rfplatform.benchmark import Benchmark
 from rfplatform.benchmarks.antenna import ANTENNA
 from rfplatform.benchmarks.batch import BATCH
 from rfplatform.benchmarks.blender import BLENDER
+from rfplatform.benchmarks.duke import DUKE
 from rfplatform.benchmarks.learned import LEARNED
 from rfplatform.benchmarks.maps import UNSEEN
 from rfplatform.benchmarks.physics import PHYSICS
@@ -136,6 +137,7 @@ _ALL: tuple[Benchmark[Any], ...] = (
     *BATCH,
     REGISTRY,
     UNSEEN,
+    DUKE,
     LEARNED,
 )
 

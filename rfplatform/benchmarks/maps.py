@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
 from rfplatform.benchmarks import unseen
-from rfplatform.benchmarks.map_entrants import AGAIN, CASCADE, ENTRANTS
+from rfplatform.benchmarks.map_entrants import AGAIN, CASCADE, DENOISER, ENTRANTS
 from rfplatform.benchmarks.map_scores import (
     SAMPLES,
     SCORES,
@@ -81,6 +83,15 @@ def _asked(score: Score, when: Callable[[Question], bool]) -> Callable[[Predicti
     return compute
 
 
+def _common_rmse_db(prediction: Prediction, question: Question) -> float:
+    """RMSE over the cells that the entrant and what it is shown beside both reach."""
+    if not question.whole():
+        return float("nan")
+    both = question.study.predict(question), question.study.rival(question)
+    reached = np.logical_and(*(np.isfinite(made.told_db) for made in both))
+    return root_mean_square_db(prediction, reached)
+
+
 def _metrics() -> tuple[Metric[Prediction], ...]:
     """The RMSE, which has a target in some cases, and what is scored beside it."""
 
@@ -93,10 +104,22 @@ def _metrics() -> tuple[Metric[Prediction], ...]:
     def without(question: Question) -> bool:
         return not question.has_target()
 
+    def common(*, denoised: bool) -> Callable[[Prediction, Any], float]:
+        def compute(prediction: Prediction, question: Question) -> float:
+            counts = (question.entrant == DENOISER) == denoised
+            return _common_rmse_db(prediction, question) if counts else float("nan")
+
+        return compute
+
+    shared = "RMSE where it and its rival have a path"
+
     return (
         Metric("RMSE", "dB", _asked(root_mean_square_db, at_none), "lower", RATIO_AT_NONE, True),
         Metric("RMSE", "dB", _asked(root_mean_square_db, otherwise), "lower", 1.0, True),
         Metric("RMSE", "dB", _asked(root_mean_square_db, without)),
+        # Beside few rays, which miss many cells, this is the harder test.
+        Metric(shared, "dB", common(denoised=True), "lower", 1.0, True),
+        Metric(shared, "dB", common(denoised=False)),
         *(
             Metric(name, unit, _asked(score, Question.whole), better)
             for name, (unit, better, score) in SCORES.items()

@@ -16,7 +16,6 @@ import numpy as np
 
 from rfplatform.benchmarks.map_entrants import Conditional
 from rfplatform.benchmarks.survey import IntArray, MeasuredSet, Survey
-from rfplatform.errors import MissingError
 from rfplatform.planning.numerology import numerologies
 from rfplatform.propagation.empirical import FreeSpace, TR38901UMa
 from rfplatform.propagation.interpolation import (
@@ -116,7 +115,9 @@ class Entrant:
             here.append(_points(self.prior, survey, other, of.sector, whole))
             missed_db.append(other.level_dbm - self.before(survey, other, whole).prior_db)
         middle_db = np.mean([m.mean() for m in missed_db])
-        level_db = [p.prior_db + m - m.mean() + middle_db for p, m in zip(here, missed_db, strict=True)]
+        level_db = [
+            p.prior_db + m - m.mean() + middle_db for p, m in zip(here, missed_db, strict=True)
+        ]
         spreads = [p.spread_db for p in here if p.spread_db is not None]
         points = Points(
             np.concatenate([p.x_m for p in here]),
@@ -127,9 +128,7 @@ class Entrant:
         return points, np.concatenate(level_db)
 
 
-def _points(
-    prior: Prior, survey: Survey, of: MeasuredSet, sector: Sector, at: IntArray
-) -> Points:
+def _points(prior: Prior, survey: Survey, of: MeasuredSet, sector: Sector, at: IntArray) -> Points:
     level_db, spread_db = prior(survey, sector, of.row[at], of.column[at])
     return Points(of.x_m[at], of.y_m[at], level_db, spread_db)
 
@@ -246,9 +245,7 @@ ENTRANTS: Mapping[str, Entrant] = MappingProxyType(
         KRIGING: Entrant("ours", _macro, Kriging()),
         GEO2SIGMAP: _network("published", _geo2sigmap),
         CASCADE: _network("ours", _cascade),
-        "kriging over cascade": replace(
-            Entrant("ours", _of_network(_cascade)), way=Kriging()
-        ),
+        "kriging over cascade": replace(Entrant("ours", _of_network(_cascade)), way=Kriging()),
     }
 )
 """Everyone who takes part, in the table's order."""

@@ -279,8 +279,8 @@ def turned(
         return np.ascontiguousarray(arrays)
     arrays = arrays.copy()
     i, j = DIRECTIONS
-    x = -arrays[..., i] if mirrored else arrays[..., i]
-    y = arrays[..., j]
+    x = -arrays[..., i] if mirrored else arrays[..., i].copy()
+    y = arrays[..., j].copy()
     for _ in range(quarter_turns % 4):
         x, y = -y, x
     arrays[..., i], arrays[..., j] = x, y

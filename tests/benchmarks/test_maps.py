@@ -185,6 +185,13 @@ def test_all_entrants_stand_in_one_table_and_the_cascade_has_targets(tmp_path, m
     assert (errors["K = 50: cascade"].target, errors["K = 50: cascade"].met) == (1.0, True)
     assert errors["K = 50: cascade"].note.startswith("beside ")
     assert all(r.target is None for case, r in errors.items() if "cascade" not in case)
+    few_rays = f"K = 0: {map_entrants.TENTH}"
+    common = {r.case: r for r in rows if r.metric == "RMSE where it and its rival have a path"}
+    # Its own errors without those of the cells it missed; its rival's over the same cells.
+    assert common[few_rays].value == pytest.approx(4.0, abs=0.1)
+    assert common[few_rays].baseline_value == pytest.approx(
+        errors[few_rays].baseline_value, rel=0.1
+    )
     skipped = {r.case: r.skipped for r in rows if r.skipped}
     assert "made of samples" in skipped["K = 0: kNN"]
     assert "K = 50: kNN" not in skipped
