@@ -11,6 +11,7 @@ from rfplatform.benchmark import Benchmark
 from rfplatform.benchmarks.antenna import ANTENNA
 from rfplatform.benchmarks.batch import BATCH
 from rfplatform.benchmarks.blender import BLENDER
+from rfplatform.benchmarks.denoiser import DENOISER
 from rfplatform.benchmarks.duke import DUKE
 from rfplatform.benchmarks.learned import LEARNED
 from rfplatform.benchmarks.maps import UNSEEN
@@ -19,9 +20,9 @@ from rfplatform.benchmarks.registry import REGISTRY
 from rfplatform.benchmarks.speed import SPEED
 from rfplatform.benchmarks.terrain import TERRAIN
 from rfplatform.errors import unknown_name
-from rfplatform.propagation.cascade import CascadeNetwork
+from rfplatform.propagation.cascade import Cascade, CascadeNetwork
 from rfplatform.propagation.empirical import FreeSpace, TR38901RMa, TR38901UMa, TR38901UMi
-from rfplatform.propagation.geo2sigmap import Geo2SigMapNetwork
+from rfplatform.propagation.geo2sigmap import Geo2SigMap, Geo2SigMapNetwork
 from rfplatform.propagation.raytraced import RayTraced
 from rfplatform.radiomap import RadioMapSolver
 
@@ -64,6 +65,12 @@ SOLVERS: Mapping[str, SolverEntry] = MappingProxyType(
     {
         "raytraced": SolverEntry(
             RayTraced, "Ray tracing (Sionna RT): reflections, diffraction, a stated error"
+        ),
+        "cascade": SolverEntry(
+            Cascade, "Learned, in a second; from few rays a converged map; states its spread"
+        ),
+        "geo2sigmap": SolverEntry(
+            Geo2SigMap, "Learned, the published cascade of Geo2SigMap: a point of reference"
         ),
         "tr38901-uma": SolverEntry(
             TR38901UMa, "3GPP TR 38.901 urban macro, line of sight from the scene"
@@ -137,6 +144,7 @@ _ALL: tuple[Benchmark[Any], ...] = (
     *BATCH,
     REGISTRY,
     UNSEEN,
+    DENOISER,
     DUKE,
     LEARNED,
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -207,27 +206,21 @@ def resampled(layers: Array, inner: Grid, grid: Grid) -> Array:
     """
     if inner is grid:
         return layers
-    from scipy.ndimage import map_coordinates, uniform_filter
+    from scipy.ndimage import map_coordinates
 
-    # In dB, as the networks state means and spreads of levels in dB.
+    # In dB, as the networks state means and spreads of levels in dB; over n x n points of a cell.
     cells = grid.resolution_m / inner.resolution_m
+    n = max(1, int(np.ceil(cells - 1e-6)))
+    within = ((np.arange(n) + 0.5) / n - 0.5) * cells
     row = (grid.y_m() - inner.south_m) / inner.resolution_m - 0.5
     column = (grid.x_m() - inner.west_m) / inner.resolution_m - 0.5
-    at = np.meshgrid(row, column, indexing="ij")
-    size = max(1, round(cells))
-    return np.stack(
-        [
-            map_coordinates(
-                uniform_filter(layer, size, mode="nearest") if size > 1 else layer,
-                at,
-                order=1,
-                mode="nearest",
-            )
-            for layer in layers
-        ]
-    ).astype(np.float32)
-
-
-def model_files(folder: Path) -> dict[str, Any]:
-    """Paths of a model's two files in a folder, by name."""
-    return {name: folder / name for name in (DESCRIPTION, WEIGHTS)}
+    at = np.meshgrid(
+        (row[:, None] + within).ravel(), (column[:, None] + within).ravel(), indexing="ij"
+    )
+    means = [
+        map_coordinates(layer, at, order=1, mode="nearest")
+        .reshape(grid.num_y, n, grid.num_x, n)
+        .mean(axis=(1, 3))
+        for layer in layers
+    ]
+    return np.stack(means).astype(np.float32)

@@ -23,9 +23,7 @@ def covariance(a, b, misfit, middle):
         misfit.offset_db**2
         + misfit.slope_db**2 * np.outer(a.log_distance - middle, b.log_distance - middle)
         + misfit.smooth_db**2 * np.exp(-apart / misfit.smooth_m)
-        + misfit.rough_share
-        * np.outer(a.spread_db, b.spread_db)
-        * np.exp(-apart / misfit.rough_m)
+        + misfit.rough_share * np.outer(a.spread_db, b.spread_db) * np.exp(-apart / misfit.rough_m)
     )
 
 

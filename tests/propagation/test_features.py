@@ -25,9 +25,7 @@ from rfplatform.scene import Building, LocalArea, Scene
 
 GRID = Grid(LOCAL, -128.0, -128.0, 4.0, 64, 64, 1.5)
 HOUSES = ((box(-60, -40, -28, 40), 18.0), (box(24, -92, 72, -52), 12.0))
-SECTOR = Sector(
-    "A", "1", 10.0, 22.0, 25.0, azimuth_deg=30.0, downtilt_deg=6.0, antenna="tr38901"
-)
+SECTOR = Sector("A", "1", 10.0, 22.0, 25.0, azimuth_deg=30.0, downtilt_deg=6.0, antenna="tr38901")
 
 
 def made(houses, sector):
