@@ -19,11 +19,13 @@ from rfplatform.catalog import Trainable, find_trainable
 from rfplatform.errors import InputError, MissingError, unknown_name
 from rfplatform.formats.learning_curves import score_label, write_learning_curves
 from rfplatform.propagation.lesson import Lesson
+from rfplatform.propagation.unet import with_weights
 from rfplatform.registry.artifact import Artifact, parse_ref
 from rfplatform.registry.models import (
     DESCRIPTION,
     WEIGHTS,
     Model,
+    load_model,
     pack_weights,
     save_model,
     unpack_weights,
@@ -68,6 +70,8 @@ class Config:
         Decides first weights, order and augmentation.
     settings : tuple of str
         Hyperparameters as "NAME=VALUE".
+    begin_from : str
+        "models/NAME@VERSION" whose weights it begins with; "": random ones.
     val : str
         Towns for validation, with commas between them: of a folder of single windows only.
     out : Path, optional
@@ -87,6 +91,7 @@ class Config:
     patience: int = 10
     seed: int = 1
     settings: tuple[str, ...] = ()
+    begin_from: str = ""
     val: str = ""
     out: Path | None = None
     name: str | None = None
@@ -206,6 +211,7 @@ class _Course:
     out: Path
     progress: Callable[[Progress], None]
     report: Report
+    begun: Model | None = None
     started: float = field(default_factory=time.monotonic)
     fitted: list[keras.Model] = field(default_factory=list)
     weights: dict[str, Any] = field(default_factory=dict)
@@ -220,6 +226,8 @@ class _Course:
         self.report(f"Preparing network {number + 1} of {self.network.num_stages}")
         seed_everything(config.seed + number)  # so that an earlier network's course decides nothing
         stage = self.network.stage(number, self.fitted, training, validation, seed=config.seed)
+        if self.begun is not None:
+            with_weights(stage.model, self.begun.weights, stage.name)
         epochs = max(1, round(config.epochs * stage.epochs_share))
         folder = self.out / stage.name
         log = EventLog(folder / EVENTS) if config.tensorboard else None
@@ -388,10 +396,11 @@ def main(
     tell("Looking for the data set")
     data = found_data(config.data, config.val)
     out = config.out or Path("out") / f"train-{config.model}"
+    begun = _begun(config, network, registry)
     _prepare(out, config, network, data, registry)
     tell("Reading the data set")
     training, validation = read_data(data)
-    course = _Course(config, network, out, progress or (lambda _: None), tell)
+    course = _Course(config, network, out, progress or (lambda _: None), tell, begun)
     for number in range(network.num_stages):
         course.train(number, training, validation)
     tell("Writing the model")
@@ -399,6 +408,19 @@ def main(
     artifact = _registered(registry, course, data, sides, backend)
     _copy(registry, artifact, out / "model")
     return _record(course, artifact, data, sides, backend)
+
+
+def _begun(config: Config, network: Trainable, registry: Registry) -> Model | None:
+    """The model to begin with, if any: it must be of the same architecture."""
+    if not config.begin_from:
+        return None
+    found = load_model(registry, config.begin_from)
+    if (found.type, found.config) != (config.model, network.architecture()):
+        raise InputError(
+            f"--from {config.begin_from}: is a {found.type} of another shape ({found.config}); "
+            "train one of its shape (--set), or begin without it"
+        )
+    return found
 
 
 def _require_sane(config: Config) -> None:
@@ -441,6 +463,7 @@ def _prepare(out: Path, config: Config, network: Trainable, data: Data, registry
             "epochs": config.epochs,
             "patience": config.patience,
             "seed": config.seed,
+            **({"from": config.begin_from} if config.begin_from else {}),
         }
     )
     record = out / RECORD
@@ -530,7 +553,10 @@ def _registered(
         registry,
         ref,
         Model(config.model, network.architecture(), course.weights, network.inputs()),
-        parents=[data.parent(registry)],
+        parents=[
+            data.parent(registry),
+            *([registry.get(config.begin_from).ref] if config.begin_from else []),
+        ],
         metrics=[row for stage in course.stages for row in stage["metrics"]],
         title=f"{find_trainable(config.model).summary}",
         config={
@@ -538,6 +564,7 @@ def _registered(
             "epochs": config.epochs,
             "patience": config.patience,
             "seed": config.seed,
+            **({"from": config.begin_from} if config.begin_from else {}),
         },
         facts={
             "training": dict(sides["training"]),

@@ -75,6 +75,16 @@ def train_command(
             show_default=False,
         ),
     ] = None,
+    begin_from: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="NAME@VERSION",
+            help="Begin with the weights of a trained model.",
+            show_default=False,
+            rich_help_panel=_TRAINING,
+        ),
+    ] = "",
     val: Annotated[
         str,
         typer.Option(
@@ -127,6 +137,7 @@ def train_command(
         patience=patience,
         seed=seed,
         settings=tuple(settings or ()),
+        begin_from=begin_from,
         val=val,
         out=out,
         name=name,

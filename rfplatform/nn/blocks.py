@@ -208,6 +208,73 @@ def plain_unet(
     return keras.Model(given, x, name=name)
 
 
+@keras.saving.register_keras_serializable("rfplatform")
+class Levels(layers.Layer):  # type: ignore[misc]
+    """Mean and spread of a channel over each window, [batch, 1, 1, 1] each."""
+
+    def __init__(self, channel: int, **options: object) -> None:
+        super().__init__(**options)
+        self.channel = channel
+
+    def call(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        of = x[..., self.channel : self.channel + 1]
+        mean = ops.mean(of, axis=(1, 2), keepdims=True)
+        spread = ops.sqrt(ops.mean((of - mean) ** 2, axis=(1, 2), keepdims=True))
+        return mean, ops.maximum(spread, 1e-3)
+
+
+@keras.saving.register_keras_serializable("rfplatform")
+class Standardized(layers.Layer):  # type: ignore[misc]
+    """Channels counted from a mean in units of a spread; one value, "nothing", becomes -3.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Those that are levels; the others stay.
+    nothing : float
+        The level that stands for none.
+    """
+
+    def __init__(self, channels: Sequence[int], nothing: float, **options: object) -> None:
+        super().__init__(**options)
+        self.channels, self.nothing = tuple(channels), nothing
+
+    def call(self, x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+        parts = []
+        for i in range(x.shape[-1]):
+            of = x[..., i : i + 1]
+            if i in self.channels:
+                known = ops.abs(of - self.nothing) > 1e-4
+                of = ops.where(known, (of - mean) / spread, -3.0)
+            parts.append(of)
+        return ops.concatenate(parts, axis=-1)
+
+
+def levelled(
+    network: keras.Model, *, levels: Sequence[int], reference: int, nothing: float
+) -> keras.Model:
+    """A network made indifferent to a common scale and offset of its levels.
+
+    Levels go in counted from the reference channel's mean over the window, in units of its spread,
+    and what comes out is put back. The weights and their names are the network's.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From [batch, size, size, channels] to [batch, size, size, 1].
+    levels : sequence of int
+        Channels with levels, the reference among them.
+    reference : int
+    nothing : float
+        The level that stands for none.
+    """
+    given = layers.Input(network.input_shape[1:])
+    mean, spread = Levels(reference)(given)
+    x = network(Standardized(levels, nothing)(given, mean, spread))
+    x = layers.Add()([layers.Multiply()([x, spread]), mean])
+    return keras.Model(given, x, name=network.name)
+
+
 def _require_multiple(size: int, factor: int, why: str) -> None:
     if size % factor:
         raise InputError(f"{why}: windows of {size} cells can't be halved so often")

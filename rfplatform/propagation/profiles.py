@@ -111,9 +111,7 @@ def profiles(
         ((step - roof_steps) * np.float32(step_m), flat[base + np.maximum(step - roof_steps, 0)]),
         edge_step > 0,
         # Ground and roofs below the line to the antenna are no edges in its way.
-        (roof_steps > 0)
-        & (roof_slope * away_m > antenna_m - ground_m)
-        & (shadow_m > ground_m),
+        (roof_steps > 0) & (roof_slope * away_m > antenna_m - ground_m) & (shadow_m > ground_m),
     )
     return Profiles(
         shadow_m.astype(np.float32),

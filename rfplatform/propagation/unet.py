@@ -178,7 +178,7 @@ def _starts(cells: int, size: int, overlap: int) -> list[int]:
 def _fade(size: int, overlap: int) -> Array:
     ramp = np.minimum(np.arange(size) + 1.0, np.arange(size)[::-1] + 1.0)
     edge = np.minimum(ramp / (overlap + 1.0), 1.0)
-    return (edge[:, None] * edge[None, :]).astype(np.float32)
+    return np.asarray(edge[:, None] * edge[None, :], dtype=np.float32)
 
 
 def trained_grid(grid: Grid) -> Grid:
