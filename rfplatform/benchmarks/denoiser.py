@@ -15,7 +15,7 @@ from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
 from rfplatform.benchmarks import helsinki
 from rfplatform.benchmarks.physics import open_setting
 from rfplatform.metrics import rmse_db
-from rfplatform.propagation.cascade import NAME, Seen, networks_of, seen_by, survey
+from rfplatform.propagation.cascade import NAME, Seen, network_of, seen_by, survey
 from rfplatform.propagation.features import Coarse
 from rfplatform.propagation.raytraced import RayTraced
 from rfplatform.radiomap import BoolArray, RadioMap
@@ -56,7 +56,7 @@ class _Truth:
 
 
 def _cases() -> Iterator[Case]:
-    networks_of("")  # without weights or Keras there is nothing to trace for
+    network_of("")  # without weights or Keras there is nothing to trace for
     scene, sector, grid = helsinki.scene(), helsinki.sector(), helsinki.grid()
     reference = helsinki.reference()
     reached = reference.outdoor & np.isfinite(reference.path_gain_db)
@@ -71,7 +71,7 @@ def _cases() -> Iterator[Case]:
 
 
 def _denoised(case: _Traced) -> _Map:
-    made = survey(case.seen, networks_of("")[0])
+    made = survey(case.seen, network_of(""))
     return _Map(made.path_gain_db, made.spread_db)
 
 

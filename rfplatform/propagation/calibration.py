@@ -54,7 +54,7 @@ SNAP_M = 12.0
 
 BOOTSTRAPS = 1000
 
-_BLOCK_SPREAD_DB, _PIXEL_SPREAD_DB = 8.0, 5.0
+_BLOCK_SPREAD_DB, _PIXEL_SPREAD_DB = 15.0, 5.0
 """Of blocks' means around the map and of pixels around their block's, for the devices' offsets."""
 
 

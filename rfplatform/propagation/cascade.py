@@ -1,4 +1,8 @@
-"""Our cascade: closed forms, corrected by a U-Net, then by whatever was measured or traced."""
+"""Our cascade: a closed form, corrected by a U-Net, then by whatever was measured.
+
+The U-Net also takes a coarse traced map; what it states as its spread is what decides how far a
+measurement moves the cells around it.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.errors import InputError
-from rfplatform.propagation import refinement
-from rfplatform.propagation.conditioning import Misfit, krige
+from rfplatform.propagation.conditioning import Misfit, Place, krige
 from rfplatform.propagation.features import (
     BASE_CHANNEL,
     CHANNELS,
     COARSE_CHANNELS,
-    MOVED_CHANNEL,
     RESIDUAL_SCALE_DB,
-    SAMPLE_CHANNELS,
     Coarse,
     Surface,
     coarse_channels,
     features,
-    sample_channels,
 )
 from rfplatform.propagation.interpolation import Samples
 from rfplatform.propagation.learning import Example, batches, examples, inputs
@@ -46,7 +46,6 @@ from rfplatform.propagation.unet import (
     with_weights,
 )
 from rfplatform.propagation.visibility import line_of_sight
-from rfplatform.propagation.worlds import WorldConfig
 from rfplatform.radiomap import BoolArray, Grid, RadioMap, RadioMapSolver, Sector
 from rfplatform.rasterize import ground_layer, outdoor_mask
 from rfplatform.scene import Scene
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 
 NAME = "cascade"
-SURVEY, REFINEMENT = "survey", "refinement"
+SURVEY = "survey"
 NUM_INPUTS = len(CHANNELS) + len(COARSE_CHANNELS)
 
 
@@ -93,8 +92,8 @@ class CascadeNetwork:
 
     Attributes
     ----------
-    widths, refinement_widths : tuple of int
-        Channels of every level of the two networks, the finest (8 m cells) first.
+    widths : tuple of int
+        Channels of every level, the finest (8 m cells) first.
     blocks : int
         Residual blocks of a level, each way.
     detail : int
@@ -104,7 +103,6 @@ class CascadeNetwork:
     """
 
     widths: tuple[int, ...] = (48, 96, 160, 224)
-    refinement_widths: tuple[int, ...] = (32, 64, 112, 160)
     blocks: int = 1
     detail: int = 16
     batch_size: int = 8
@@ -117,13 +115,12 @@ class CascadeNetwork:
     @property
     def num_stages(self) -> int:
         """Networks that are trained one after the other."""
-        return 2
+        return 1
 
     def architecture(self) -> dict[str, Any]:
         """What decides the weights' shapes, as JSON values."""
         return {
             "widths": list(self.widths),
-            "refinement_widths": list(self.refinement_widths),
             "blocks": self.blocks,
             "detail": self.detail,
         }
@@ -135,37 +132,27 @@ class CascadeNetwork:
             "resolution_m": RESOLUTION_M,
             "residual_scale_db": RESIDUAL_SCALE_DB,
             SURVEY: [*CHANNELS, *COARSE_CHANNELS],
-            REFINEMENT: [*CHANNELS, *SAMPLE_CHANNELS],
         }
 
-    def build(self, number: int) -> keras.Model:
-        """A stage's network, not trained."""
+    def build(self) -> keras.Model:
+        """The network, not trained."""
         from rfplatform.nn.blocks import residual_unet
 
-        channels, base, widths, name = (
-            (NUM_INPUTS, BASE_CHANNEL, self.widths, SURVEY),
-            (
-                len(CHANNELS) + len(SAMPLE_CHANNELS),
-                MOVED_CHANNEL,
-                self.refinement_widths,
-                REFINEMENT,
-            ),
-        )[number]
         return residual_unet(
             SIZE,
-            channels,
+            NUM_INPUTS,
             2,
-            widths=widths,
+            widths=self.widths,
             blocks=self.blocks,
             detail=self.detail,
-            base_channel=base,
-            name=name,
+            base_channel=BASE_CHANNEL,
+            name=SURVEY,
         )
 
     def stage(
         self,
-        number: int,
-        fitted: Sequence[keras.Model],
+        number: int,  # noqa: ARG002  (there is one alone)
+        fitted: Sequence[keras.Model],  # noqa: ARG002
         training: Sequence[Lesson],
         validation: Sequence[Lesson],
         *,
@@ -183,22 +170,17 @@ class CascadeNetwork:
             Of different towns.
         seed : int
         """
+        from rfplatform.nn.fit import Stage
+        from rfplatform.nn.losses import censored_nll
+
         shown, kept_back = list(examples(training)), list(examples(validation))
         if len(shown) < self.batch_size:
             raise InputError(
                 f"{len(shown)} maps to train on are fewer than a batch of {self.batch_size}"
             )
-        if number:
-            return self._refinement(fitted[0], shown, kept_back, training[0].grid, seed)
-        return self._survey(shown, kept_back, seed)
-
-    def _survey(self, shown: list[Example], kept_back: list[Example], seed: int) -> Stage:
-        from rfplatform.nn.fit import Stage
-        from rfplatform.nn.losses import censored_nll
-
         return Stage(
             SURVEY,
-            self.build(0),
+            self.build(),
             censored_nll,
             lambda epoch: batches(shown, self.batch_size, seed, epoch),
             len(shown) // self.batch_size,
@@ -206,42 +188,6 @@ class CascadeNetwork:
             watched="val_loss",
             learning_rate=self.learning_rate,
             baselines=baselines(kept_back),
-        )
-
-    def _refinement(
-        self,
-        survey: keras.Model,
-        shown: list[Example],
-        kept_back: list[Example],
-        grid: Grid,
-        seed: int,
-    ) -> Stage:
-        from rfplatform.nn.fit import Baseline, Stage
-        from rfplatform.nn.losses import censored_nll
-
-        worlds, misfit, resolution_m = WorldConfig(), Misfit(), grid.resolution_m
-        training, validation = (
-            refinement.surveyed(survey, some, split) for some in (shown, kept_back)
-        )
-        fixed = refinement.validation_worlds(validation, seed, resolution_m, worlds, misfit)
-        return Stage(
-            REFINEMENT,
-            self.build(1),
-            censored_nll,
-            lambda epoch: refinement.batches(
-                training, self.batch_size, seed, epoch, resolution_m, worlds, misfit
-            ),
-            len(training) // self.batch_size,
-            lambda model: refinement_scores(model, fixed),
-            watched="val_loss",
-            learning_rate=self.learning_rate,
-            epochs_share=0.5,
-            baselines={
-                f"{name}_rmse_db": Baseline(
-                    "kriging alone", refinement.rmse_db([w.kriged_db - w.truth_db for w in some])
-                )
-                for name, some in fixed.items()
-            },
         )
 
 
@@ -266,47 +212,21 @@ def validation_scores(model: keras.Model, kept_back: Sequence[Example]) -> dict[
             (e.prior_db + RESIDUAL_SCALE_DB * p[..., 0] - e.level_db)[np.isfinite(e.level_db)]
             for e, p in zip(kept_back, predicted, strict=True)
         ]
-        scores[name] = float(np.sqrt(np.mean(np.concatenate(errors) ** 2)))
+        scores[name] = _rmse_db(errors)
     return scores
 
 
-def refinement_scores(
-    model: keras.Model, worlds: Mapping[str, Sequence[refinement.Lit]]
-) -> dict[str, float]:
-    """Loss and RMSE over sampled worlds of other towns.
-
-    Returns
-    -------
-    dict
-        "val_loss", the mean over all kinds of worlds; for each kind, as "moved_50", RMSE in dB
-        over cells that were not sampled: of the network, and of kriging alone.
-    """
-    from rfplatform.nn.losses import censored_nll
-
-    scores, losses = {"val_loss": 0.0}, []
-    for name, some in worlds.items():
-        x, target = np.stack([w.x for w in some]), np.stack([w.target for w in some])
-        predicted = np.asarray(model.predict(x, batch_size=8, verbose=0), dtype=np.float32)
-        losses.append(float(censored_nll(target, predicted)))
-        missed = RESIDUAL_SCALE_DB * (predicted[..., 0] - target[..., 0])
-        known = [np.isfinite(w.truth_db) for w in some]
-        scores[f"{name}_rmse_db"] = refinement.rmse_db(
-            [m[k] for m, k in zip(missed, known, strict=True)]
-        )
-        scores[f"{name}_kriged_rmse_db"] = refinement.rmse_db(
-            [w.kriged_db - w.truth_db for w in some]
-        )
-    scores["val_loss"] = float(np.mean(losses))
-    return scores
+def _rmse_db(errors_db: Sequence[Array]) -> float:
+    return float(np.sqrt(np.mean(np.concatenate(errors_db).astype(float) ** 2)))
 
 
 def baselines(kept_back: Sequence[Example]) -> dict[str, Baseline]:
-    """What the first network has to beat on the same maps: what it begins with."""
+    """What the network has to beat on the same maps: what it begins with."""
     from rfplatform.nn.fit import Baseline
 
     known = [np.isfinite(e.level_db) for e in kept_back]
     closed, coarse = (
-        refinement.rmse_db(
+        _rmse_db(
             [(level - e.level_db)[k] for level, e, k in zip(levels, kept_back, known, strict=True)]
         )
         for levels in (
@@ -365,7 +285,7 @@ class Cascade:
             coarse = None
             if self.rays_per_sector:
                 coarse = self._tracer().load(progress, process)(scene, sectors, inner)
-            network, _ = networks_of(self.model)
+            network = network_of(self.model)
             surveys = [survey(s, network) for s in seen_by(scene, sectors, inner, coarse)]
             levels = np.stack([s.path_gain_db for s in surveys])
             spreads = np.stack([s.spread_db for s in surveys])
@@ -428,8 +348,7 @@ class Cascade:
                     levels.append(made.path_gain_db)
                     spreads.append(made.spread_db)
                     continue
-                network = networks_of(self.model)[1]
-                mean_db, spread_db = conditioned(made, inner, told, network, expected)
+                mean_db, spread_db = conditioned(made, inner, told, expected)
                 levels.append(mean_db)
                 spreads.append(spread_db)
             layers = (
@@ -457,25 +376,16 @@ class Cascade:
 
 
 def _survey_of(ref: str, scene: Scene, sector: Sector, grid: Grid, coarse: Coarse | None) -> Survey:
-    return survey(replace(seen_by(scene, [sector], grid)[0], coarse=coarse), networks_of(ref)[0])
+    return survey(replace(seen_by(scene, [sector], grid)[0], coarse=coarse), network_of(ref))
 
 
 @lru_cache(maxsize=2)
-def networks_of(ref: str) -> tuple[Network, Network]:
-    """The two networks of a model, built and loaded once a process."""
+def network_of(ref: str) -> Network:
+    """The network of a model, built and loaded once a process."""
     found = find_model(NAME, ref)
     config: Mapping[str, Any] = found.config
-    network = CascadeNetwork(
-        tuple(config["widths"]),
-        tuple(config["refinement_widths"]),
-        config["blocks"],
-        config["detail"],
-    )
-    survey, refined = (
-        compiled(with_weights(network.build(i), found.weights, name))
-        for i, name in enumerate((SURVEY, REFINEMENT))
-    )
-    return survey, refined
+    built = CascadeNetwork(tuple(config["widths"]), config["blocks"], config["detail"]).build()
+    return compiled(with_weights(built, found.weights, SURVEY))
 
 
 @dataclass(frozen=True, eq=False)
@@ -539,11 +449,10 @@ def conditioned(
     of: Survey,
     grid: Grid,
     samples: Samples,
-    network: Network,
     misfit: Misfit,
     noise_db: FloatArray | float | None = None,
 ) -> tuple[Array, Array]:
-    """Move a survey by samples: kriging, then the second network.
+    """Move a survey by samples: krige what it misses of them, by its own spread.
 
     Parameters
     ----------
@@ -553,8 +462,6 @@ def conditioned(
     samples : Samples
         Levels in path gain, up to the constant that `misfit` allows for; those outside the grid
         are left out.
-    network : callable
-        The second.
     misfit : Misfit
     noise_db : float or ndarray, [num_samples], optional
         Of the samples.
@@ -570,13 +477,13 @@ def conditioned(
     row, column = row[inside], column[inside]
     if noise_db is not None:
         noise_db = np.broadcast_to(np.asarray(noise_db, float), inside.shape)[inside]
-    at = refinement.place(of.channels, of.spread_db, grid.resolution_m)
+    x_m, y_m = np.meshgrid(grid.x_m(), grid.y_m())
+    log_distance = of.channels[..., CHANNELS.index("log_distance")] + 2.0
+    at = Place(x_m.ravel(), y_m.ravel(), log_distance.ravel(), of.spread_db.ravel())
     missed_db = samples.level_db[inside] - of.path_gain_db[row, column].astype(float)
     kriged = krige(missed_db, at.part(row * grid.num_x + column), at, misfit, noise_db)
-    said = sample_channels(of.residual_db, of.spread_db, kriged, row, column, missed_db)
-    x = np.concatenate([of.channels, said], axis=-1)
-    residual_db, spread_db = split(by_windows(network, x))
-    return (of.prior_db + residual_db + kriged.offset_db).astype(np.float32), spread_db
+    mean_db = of.path_gain_db + kriged.mean_db.reshape(grid.shape)
+    return mean_db.astype(np.float32), kriged.spread_db.reshape(grid.shape).astype(np.float32)
 
 
 def _cells(

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.antennas import antenna, sector_gain_dbi
-from rfplatform.propagation.conditioning import Kriged
 from rfplatform.propagation.profiles import profiles
 from rfplatform.radiomap import BoolArray, Grid, Sector
 from rfplatform.units import FloatArray, wavelength_m
@@ -54,18 +53,6 @@ times the trust in it: what a first guess moves the closed form by."""
 BASE_CHANNEL = len(CHANNELS) + COARSE_CHANNELS.index("coarse_pull")
 DOUBTED_ERROR_DB = 8.0
 """A coarse level with as large a standard error moves the first guess half of its way."""
-
-SAMPLE_CHANNELS = (
-    "moved_residual",
-    "survey_residual",
-    "survey_log_spread",
-    "sampled",
-    "sample_misfit",
-    "kriged_spread",
-)
-"""What the first network predicted, and how samples have moved it; see `sample_channels`."""
-
-MOVED_CHANNEL = len(CHANNELS) + SAMPLE_CHANNELS.index("moved_residual")
 
 DIRECTIONS = (CHANNELS.index("towards_antenna_x"), CHANNELS.index("towards_antenna_y"))
 
@@ -212,47 +199,6 @@ def coarse_channels(coarse: Coarse | None, prior_db: Raster) -> npt.NDArray[np.f
     channels[..., 2] = np.clip(residual, -6.0, 6.0)
     channels[..., 3] = np.minimum(error, 20.0) / 5.0
     channels[..., 4] = channels[..., 2] / (1.0 + (error / DOUBTED_ERROR_DB) ** 2)
-    return channels
-
-
-def sample_channels(
-    survey_db: Raster,
-    spread_db: Raster,
-    kriged: Kriged,
-    row: npt.NDArray[np.intp],
-    column: npt.NDArray[np.intp],
-    missed_db: FloatArray,
-) -> npt.NDArray[np.float32]:
-    """What samples say, as the second network sees it; what all of them share is left out.
-
-    Parameters
-    ----------
-    survey_db, spread_db : ndarray, [num_y, num_x]
-        The first network's residual over the closed form, and its spread.
-    kriged : Kriged
-        Of all cells, row by row.
-    row, column : ndarray, [num_samples]
-        Cells that samples lie in.
-    missed_db : ndarray, [num_samples]
-        Measured minus predicted by the first network.
-
-    Returns
-    -------
-    ndarray, [num_y, num_x, len(SAMPLE_CHANNELS)], float32
-    """
-    shape = survey_db.shape
-    local_db = (kriged.trend_db + kriged.rough_db).reshape(shape)
-    channels = np.zeros((*shape, len(SAMPLE_CHANNELS)), dtype=np.float32)
-    channels[..., 0] = np.clip((survey_db + local_db) / RESIDUAL_SCALE_DB, -8.0, 8.0)
-    channels[..., 1] = survey_db / RESIDUAL_SCALE_DB
-    channels[..., 2] = np.log(spread_db / RESIDUAL_SCALE_DB)
-    count = np.zeros(shape, dtype=np.float32)
-    np.add.at(count, (row, column), 1.0)
-    left = np.zeros(shape, dtype=np.float32)
-    np.add.at(left, (row, column), missed_db - kriged.offset_db - local_db[row, column])
-    channels[..., 3] = count > 0.0
-    channels[..., 4] = np.clip(left / np.maximum(count, 1.0) / RESIDUAL_SCALE_DB, -4.0, 4.0)
-    channels[..., 5] = kriged.spread_db.reshape(shape) / RESIDUAL_SCALE_DB
     return channels
 
 

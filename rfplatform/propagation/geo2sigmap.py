@@ -21,9 +21,9 @@ published ones. What is ours:
 - Stage 1 learns from maps of directional antennas, too: their gain towards each cell is taken off.
   Cells that are both behind the antenna and out of its sight don't count, since there reflections
   of its main lobe decide.
-- Outdoor cells in which the teacher found no path don't count. They are a fourth of ours (7 % of the
-  published ones), as masts stand low and away, too; taken for -160 dB, they drew whole maps down by
-  some 20 dB.
+- Outdoor cells in which the teacher found no path don't count. They are a fourth of ours (7 % of
+  the published ones), as masts stand low and away, too; taken for -160 dB, they drew whole maps
+  down by some 20 dB.
 - Stage 2 learns levels that were scaled by 0.1 to 0.7 and moved, all alike. Inside the network they
   are counted from the mean of stage 1's map in a window, in units of its spread, and its output is
   put back: what the augmentation is to teach then holds from the start. (Without it, a thousand

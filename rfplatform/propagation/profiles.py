@@ -1,4 +1,4 @@
-"""What stands between an antenna and every cell, from a raster of heights: one sweep in polar steps.
+"""What stands between an antenna and every cell: one sweep of a raster of heights in polar steps.
 
 Along each of many directions the raster is sampled outwards in steps of a cell. Running maxima
 along the way give the antenna's horizon at every step; a look back over the last steps gives the

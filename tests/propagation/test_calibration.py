@@ -194,7 +194,7 @@ def test_readings_elsewhere_are_told(ground):
     far = Measurements(
         np.array([9e3]), np.array([0.0]), np.array([-90.0]), np.array(["A"]), np.array([""])
     )
-    with pytest.raises(InputError, match="none of 1 readings .* lies on the map"):
+    with pytest.raises(InputError, match=r"none of 1 readings .* lies on the map"):
         observe(ground, far, {"A": 0})
 
 
@@ -238,6 +238,7 @@ def test_a_conditional_solver_is_a_method_like_any_other(monkeypatch, ground, ob
     given = []
 
     def solve(scene, sectors, grid, samples):
+        assert scene.area.name == "t"
         given.append(samples[0])
         (sector,) = sectors
         index = SECTORS.index(sector)

@@ -6,16 +6,13 @@ from shapely import box
 from shapely.affinity import affine_transform
 
 from rfplatform.frame import LOCAL
-from rfplatform.propagation.conditioning import Kriged
 from rfplatform.propagation.features import (
     CHANNELS,
     COARSE_CHANNELS,
-    SAMPLE_CHANNELS,
     Coarse,
     Surface,
     coarse_channels,
     features,
-    sample_channels,
     turned,
 )
 from rfplatform.propagation.visibility import line_of_sight
@@ -95,23 +92,3 @@ def test_a_coarse_map_pulls_as_far_as_it_is_trusted():
     assert channels[1, 1, COARSE_CHANNELS.index("coarse_reached")] == 0.0
     assert (channels[..., 0] == 1.0).all()
     assert (coarse_channels(None, prior_db) == 0.0).all()
-
-
-def test_what_all_samples_share_is_left_out():
-    shape = (4, 4)
-    zeros = np.zeros(16)
-    rows, columns = np.array([1, 1, 2]), np.array([1, 1, 3])
-    missed_db = np.array([52.0, 48.0, 47.0])
-    channels = sample_channels(
-        np.zeros(shape, np.float32),
-        np.full(shape, 10.0, np.float32),
-        Kriged(50.0, zeros, zeros, np.full(16, 5.0)),
-        rows,
-        columns,
-        missed_db,
-    )
-    sampled = channels[..., SAMPLE_CHANNELS.index("sampled")]
-    misfit = channels[..., SAMPLE_CHANNELS.index("sample_misfit")]
-    assert sampled.sum() == 2
-    assert misfit[1, 1] == pytest.approx(0.0)  # the mean of +2 and -2
-    assert misfit[2, 3] == pytest.approx(-0.3)
