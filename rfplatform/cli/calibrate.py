@@ -59,7 +59,7 @@ def calibrate_command(
         str,
         typer.Option(
             metavar="NAME",
-            help="auto, offset, log-distance, knn, gp, gp-prior or cascade.",
+            help="auto, offset, log-distance, knn, gp, gp-prior, kriging or cascade.",
             rich_help_panel=METHOD,
         ),
     ] = "auto",
@@ -148,19 +148,18 @@ def _scores(scores: Sequence[Mapping[str, Any]], method: str) -> RenderableType:
     """A row for each method; the one that was taken is marked."""
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("on blocks left out")
-    for name in ("RMSE dB", "95 %", "MAE dB", "bias dB", "in P10..P90", "spread dB"):
-        table.add_column(name, justify="right")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("dB on blocks left out", no_wrap=True)
+    for name in ("RMSE", "95 %", "MAE", "bias", "P10..P90"):
+        table.add_column(name, justify="right", no_wrap=True)
     for s in scores:
         table.add_row(
             s["method"],
             f"{s['rmse_db']:.2f}",
-            f"{s['low_db']:.1f} to {s['high_db']:.1f}",
+            f"{s['low_db']:.1f}..{s['high_db']:.1f}",
             f"{s['mae_db']:.2f}",
             f"{s['bias_db']:+.2f}",
             f"{s['picp80']:.0%}",
-            f"{s['spread_db']:.1f}",
             style="bold cyan" if s["method"] == method else None,
         )
     return table

@@ -301,6 +301,14 @@ def _solver_text(solver: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     text = Text(solver["solver"])
+    if "parameters" in solver:
+        rays = solver.get("rays_per_sector")
+        text.append(f", {short(solver['parameters'])} weights ({solver['model']})")
+        text.append(f", on {short(rays)} rays a sector" if rays else ", without rays")
+        if solver.get("noise_db") is not None:
+            text.append(f"\nspread {solver['noise_db']:.2f} dB", style="bold")
+            text.append(" in the median", style="dim")
+        return text
     if "rays_traced_per_sector" not in solver:
         if "standard" in solver:
             text.append(f"   {solver['standard']}", style="dim")

@@ -172,7 +172,7 @@ def _reliability(axes: Axes, residuals: Residuals) -> None:
     for level, name in ((0.1, "P10"), (0.5, "P50"), (0.9, "P90")):
         share = float(np.mean(scaled <= norm.ppf(level)))
         axes.annotate(
-            f"{name}: {share:.0%} below", (level, share), (8, -11), textcoords="offset points",
+            f"{name}: {share:.0%} below", (level, share), (7, -12) if level < 0.9 else (-34, -22), textcoords="offset points",
             fontsize=8, color=_SOFT_INK,
         )  # fmt: skip
     axes.set_xlim(0, 1.12)

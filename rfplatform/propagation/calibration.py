@@ -31,6 +31,7 @@ from rfplatform.propagation.interpolation import (
     Points,
     Samples,
 )
+from rfplatform.propagation.kriging import Kriging
 from rfplatform.propagation.measurements import (
     BLOCK_M,
     IntArray,
@@ -123,13 +124,16 @@ class Conditioned:
     solve: ConditionalSolver
     ground: Ground
 
+    def __post_init__(self) -> None:
+        if self.ground.scene is None:
+            raise InputError(
+                "the map's area can't be read again, which a learned method needs: put it back, "
+                "or take another --method"
+            )
+
     def __call__(self, samples: Samples, at: Points, sector: Sector) -> Estimate:
         ground = self.ground
-        if ground.scene is None:
-            raise InputError(
-                "the map's scene can't be read again, which a learned method needs: take another "
-                "--method"
-            )
+        assert ground.scene is not None
         index = ground.radio_map.sectors.index(sector)
         shift_db = float(ground.element_dbm[index])
         points = replace(samples.points, prior_db=samples.points.prior_db - shift_db)
@@ -157,6 +161,20 @@ def _always(way: Interpolator) -> Callable[[Ground], Interpolator]:
     return lambda _: way
 
 
+def _learned(ground: Ground) -> Interpolator:
+    from rfplatform.propagation.cascade import UNKNOWN_POWER, Cascade
+
+    return Conditioned(Cascade().load_conditional(UNKNOWN_POWER), ground)
+
+
+def _cascade(ground: Ground) -> Interpolator:
+    from rfplatform.propagation.cascade import UNKNOWN_POWER, Cascade
+
+    if ground.scene is None:
+        raise MissingError("the map's area can't be read again, which cascade needs")
+    return Conditioned(Cascade().load_conditional(UNKNOWN_POWER), ground)
+
+
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "offset": Method(_always(WAYS["offset"]), "the map and one number for each cell"),
@@ -166,6 +184,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "knn": Method(_always(WAYS["knn"]), "the five nearest readings"),
         "gp": Method(_always(WAYS["gp"]), "a Gaussian process around log-distance"),
         "gp-prior": Method(_always(WAYS["gp-prior"]), "a Gaussian process around the map"),
+        "cascade": Method(_cascade, "the learned cascade, moved by the readings"),
+        "kriging": Method(_always(Kriging()), "averaged Gaussian processes around the map"),
+        "cascade": Method(_learned, "the learned map, told what was measured"),
     }
 )
 """What ``--method`` takes, beside "auto", which takes the one with the least error."""
@@ -613,7 +634,7 @@ def _loaded(ground: Ground, config: CalibrationConfig, notes: list[str]) -> dict
     for name, method in METHODS.items():
         try:
             ways[name] = method.load(ground)
-        except MissingError as error:
+        except (InputError, MissingError) as error:
             notes.append(f"{name} was not tried: {error}")
     return ways
 

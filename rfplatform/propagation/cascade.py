@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.errors import InputError
+from rfplatform.nn.quiet import quiet_start
 from rfplatform.propagation.conditioning import Misfit, Place, krige
 from rfplatform.propagation.features import (
     BASE_CHANNEL,
@@ -306,7 +307,6 @@ class Cascade:
                     **asdict(self),
                     "model": self.model or "shipped",
                     "parameters": found.parameters,
-                    "rays_traced_per_sector": self.rays_per_sector,
                     "noise_db": _median_db(spread_db),
                     "solve_s": round(time.monotonic() - started, 2),
                 },
@@ -384,8 +384,9 @@ def network_of(ref: str) -> Network:
     """The network of a model, built and loaded once a process."""
     found = find_model(NAME, ref)
     config: Mapping[str, Any] = found.config
-    built = CascadeNetwork(tuple(config["widths"]), config["blocks"], config["detail"]).build()
-    return compiled(with_weights(built, found.weights, SURVEY))
+    with quiet_start():
+        built = CascadeNetwork(tuple(config["widths"]), config["blocks"], config["detail"]).build()
+        return compiled(with_weights(built, found.weights, SURVEY))
 
 
 @dataclass(frozen=True, eq=False)

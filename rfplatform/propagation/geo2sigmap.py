@@ -44,6 +44,7 @@ import numpy.typing as npt
 
 from rfplatform.antennas import antenna, sector_gain_dbi
 from rfplatform.errors import InputError
+from rfplatform.nn.quiet import quiet_start
 from rfplatform.propagation.empirical import LOWEST_EFFECTIVE_HEIGHT_M, uma_nlos_db
 from rfplatform.propagation.features import Coarse, Surface, turned
 from rfplatform.propagation.interpolation import Samples
@@ -552,10 +553,11 @@ def networks_of(ref: str) -> tuple[Network, Network]:
 def loaded(config: Mapping[str, Any], weights: Mapping[str, Array]) -> tuple[Network, Network]:
     """Both stages from a model's config and weights."""
     network = Geo2SigMapNetwork(width=int(config["width"]))
-    first, second = (
-        compiled(with_weights(network.build(number), weights, name))
-        for number, name in enumerate(STAGES)
-    )
+    with quiet_start():
+        first, second = (
+            compiled(with_weights(network.build(number), weights, name))
+            for number, name in enumerate(STAGES)
+        )
     return first, second
 
 

@@ -1,4 +1,4 @@
-"""Parts of networks: where cells go, what a network is before it was trained, its weights' names."""
+"""Parts of networks: where cells go, what they give before training, names of weights."""
 
 import keras
 import numpy as np

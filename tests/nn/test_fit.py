@@ -33,7 +33,7 @@ Y = np.zeros((COUNT, SIZE, SIZE, 4), dtype=np.float32)
 Y[..., 0], Y[..., 1] = 0.5 * X[..., 0] - X[..., 2], 1.0
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Instead of a kill -9, which leaves as little time."""
 
 
@@ -90,10 +90,14 @@ def whole(tmp_path_factory):
     return trained, fit(trained, FitConfig(4), folder), folder
 
 
-def test_it_learns_and_keeps_the_best_weights(whole):
+def test_it_learns(tmp_path):
+    history = fit(stage(), FitConfig(15), tmp_path).history
+    assert history[-1]["val_loss"] < history[0]["val_loss"] - 0.15
+
+
+def test_it_keeps_the_best_weights(whole):
     trained, fitted, folder = whole
     losses = [row["val_loss"] for row in fitted.history]
-    assert losses[-1] < 0.8 * losses[0]
     assert fitted.best_epoch == int(np.argmin(losses))
     assert fitted.stopped_by == "epochs"
     assert trained.score(trained.model)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
@@ -105,9 +109,9 @@ def test_it_learns_and_keeps_the_best_weights(whole):
 def test_after_a_kill_it_ends_with_the_very_same_weights(whole, tmp_path, when):
     def kill(now):
         if (now.epoch, now.step) == when:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(stage(), FitConfig(4), tmp_path, kill)
     resumed = stage(seed=99)  # nothing of a new start may matter
     fitted = fit(resumed, FitConfig(4), tmp_path) if when[0] else None
@@ -126,11 +130,11 @@ def test_a_kill_between_checkpoint_and_best_loses_nothing(whole, tmp_path, monke
 
     def killed(path, arrays):
         if path.name == BEST and (tmp_path / BEST).exists():
-            raise Killed
+            raise KilledError
         saved(path, arrays)
 
     monkeypatch.setattr(module, "_save", killed)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(stage(), FitConfig(4), tmp_path)
     monkeypatch.setattr(module, "_save", saved)
     resumed = stage()
@@ -215,7 +219,7 @@ def test_another_training_in_the_folder_is_refused(whole):
     folder = whole[2]
     with pytest.raises(InputError, match="of a training with other options"):
         fit(stage(), FitConfig(5), folder)
-    with pytest.raises(InputError, match="of another network .*give another folder"):
+    with pytest.raises(InputError, match=r"of another network .*give another folder"):
         fit(stage(widths=(6,)), FitConfig(4), folder)
     with pytest.raises(InputError, match="of another network"):
         fit(stage(widths=(4, 4)), FitConfig(4), folder)
@@ -224,7 +228,7 @@ def test_another_training_in_the_folder_is_refused(whole):
 @pytest.mark.parametrize("body", [b"", b"PK\x03\x04 cut off", b"\x93NUMPY"])
 def test_a_damaged_checkpoint_is_told(tmp_path, body):
     (tmp_path / CHECKPOINT).write_bytes(body)
-    with pytest.raises(InputError, match="is damaged, or no checkpoint .*remove it"):
+    with pytest.raises(InputError, match=r"is damaged, or no checkpoint .*remove it"):
         fit(stage(), FitConfig(1), tmp_path)
 
 

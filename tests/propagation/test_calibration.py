@@ -108,18 +108,21 @@ def test_a_device_is_not_blamed_for_where_it_was(ground):
 
 
 def test_every_report_has_the_plain_baselines_and_auto_takes_the_best(ground, observed):
-    found = calibrate(ground, observed)
+    found = calibrate(ground, observed.at(np.arange(len(observed)) % 3 == 0))
     score = {s.method: s for s in found.scores}
     assert list(score)[:5] == ["uncalibrated", "constant", "offset", "log-distance", "knn"]
-    assert set(calibration.METHODS) <= set(score)
-    assert found.method == min(calibration.METHODS, key=lambda name: score[name].rmse_db)
+    tried = [name for name in calibration.METHODS if name != "cascade"]
+    assert set(tried) <= set(score)
+    assert found.method == min(tried, key=lambda name: score[name].rmse_db)
     assert score[found.method].rmse_db < score["offset"].rmse_db < score["uncalibrated"].rmse_db
     for s in found.scores:
-        assert s.points == len(observed)
+        assert s.points == len(found.observed)
         assert s.low_db < s.rmse_db < s.high_db
         assert s.mae_db <= s.rmse_db
     assert 0.7 < score[found.method].picp80 < 0.95
-    assert found.notes == ()
+    assert found.notes == (
+        "cascade was not tried: the map's area can't be read again, which cascade needs",
+    )
 
 
 def test_a_block_is_predicted_without_its_own_readings(ground, observed):
@@ -258,7 +261,7 @@ def test_a_conditional_solver_is_a_method_like_any_other(monkeypatch, ground, ob
     assert score["learned"].rmse_db == pytest.approx(score["offset"].rmse_db, abs=0.01)
     np.testing.assert_allclose(given[0].points.prior_db.max(), -70, atol=15)
     assert found.radio_map.standard_error_db[0].max() == 5.0
-    with pytest.raises(InputError, match="scene can't be read again"):
+    with pytest.raises(InputError, match="area can't be read again"):
         calibrate(ground, observed, CalibrationConfig("learned"))
 
 
