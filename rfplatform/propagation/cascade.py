@@ -64,8 +64,13 @@ SURVEY = "survey"
 NUM_INPUTS = len(CHANNELS) + len(COARSE_CHANNELS)
 
 
-UNKNOWN_POWER = Misfit(offset_db=30.0)
-"""For received levels, whose power, losses and reference signals nobody told."""
+UNKNOWN_POWER = Misfit(offset_db=30.0, slope_db=8.0, smooth_db=6.0, smooth_m=50.0, noise_db=3.0)
+"""For received levels, whose power and losses nobody told, in a place with trees and cars that no
+map holds: shadow fading as of TR 38.901 Table 7.5-6 (UMa NLOS: 6 dB, 50 m), readings as far apart
+as TS 36.133 clause 9.1.2 lets two of one receiver be (3 dB)."""
+
+MOST_SAMPLES = 1000
+"""That are kriged at once: time grows with their square."""
 
 KEPT_SURVEYS = 64
 """Maps before any sample that a conditional solver keeps, for its next samples."""
@@ -451,7 +456,6 @@ def conditioned(
     grid: Grid,
     samples: Samples,
     misfit: Misfit,
-    noise_db: FloatArray | float | None = None,
 ) -> tuple[Array, Array]:
     """Move a survey by samples: krige what it misses of them, by its own spread.
 
@@ -462,10 +466,9 @@ def conditioned(
         Its cells.
     samples : Samples
         Levels in path gain, up to the constant that `misfit` allows for; those outside the grid
-        are left out.
+        are left out, those of one cell are averaged, and where there are more than
+        `MOST_SAMPLES` those of some cells together.
     misfit : Misfit
-    noise_db : float or ndarray, [num_samples], optional
-        Of the samples.
 
     Returns
     -------
@@ -476,15 +479,36 @@ def conditioned(
         spread_db = np.hypot(of.spread_db, misfit.offset_db)
         return of.path_gain_db, spread_db.astype(np.float32)
     row, column = row[inside], column[inside]
-    if noise_db is not None:
-        noise_db = np.broadcast_to(np.asarray(noise_db, float), inside.shape)[inside]
     x_m, y_m = np.meshgrid(grid.x_m(), grid.y_m())
     log_distance = of.channels[..., CHANNELS.index("log_distance")] + 2.0
     at = Place(x_m.ravel(), y_m.ravel(), log_distance.ravel(), of.spread_db.ravel())
     missed_db = samples.level_db[inside] - of.path_gain_db[row, column].astype(float)
-    kriged = krige(missed_db, at.part(row * grid.num_x + column), at, misfit, noise_db)
+    cell, missed_db, number = _merged(row, column, missed_db, grid.num_x)
+    kriged = krige(missed_db, at.part(cell), at, misfit, misfit.noise_db / np.sqrt(number))
     mean_db = of.path_gain_db + kriged.mean_db.reshape(grid.shape)
     return mean_db.astype(np.float32), kriged.spread_db.reshape(grid.shape).astype(np.float32)
+
+
+def _merged(
+    row: npt.NDArray[np.intp],
+    column: npt.NDArray[np.intp],
+    missed_db: FloatArray,
+    num_x: int,
+) -> tuple[npt.NDArray[np.intp], FloatArray, npt.NDArray[np.intp]]:
+    """Samples by blocks of cells as small as leave no more than `MOST_SAMPLES` of them.
+
+    Returns the cell of each block's first sample, the mean of its samples, and their number.
+    """
+    size = 1
+    while True:
+        block = row // size * num_x + column // size
+        _, first, of, number = np.unique(
+            block, return_index=True, return_inverse=True, return_counts=True
+        )
+        if len(first) <= MOST_SAMPLES:
+            mean_db = np.bincount(of.ravel(), missed_db) / number
+            return row[first] * num_x + column[first], mean_db, number
+        size += 1
 
 
 def _cells(
