@@ -171,10 +171,11 @@ def _reliability(axes: Axes, residuals: Residuals) -> None:
     axes.plot(stated, seen, "o-", color=_RED, markersize=4, linewidth=1.4)
     for level, name in ((0.1, "P10"), (0.5, "P50"), (0.9, "P90")):
         share = float(np.mean(scaled <= norm.ppf(level)))
+        text = f"{name}: {share:.0%} below"
+        beside = (7, -12) if level < 0.9 else (-34, -22)
         axes.annotate(
-            f"{name}: {share:.0%} below", (level, share), (7, -12) if level < 0.9 else (-34, -22), textcoords="offset points",
-            fontsize=8, color=_SOFT_INK,
-        )  # fmt: skip
+            text, (level, share), beside, textcoords="offset points", fontsize=8, color=_SOFT_INK
+        )
     axes.set_xlim(0, 1.12)
     axes.set_ylim(0, 1)
     _style(axes, "How surely: readings below each quantile", "stated share", "counted share")

@@ -326,11 +326,11 @@ def _checkpoint(
     folder: Path,
 ) -> None:
     state = {f"model/{k}": v for k, v in weights(model).items()}
-    state |= {f"random/{v.path}": np.asarray(ops.convert_to_numpy(v)) for v in _generators(model)}
-    state |= {
-        f"optimizer/{i}": np.asarray(ops.convert_to_numpy(v))
-        for i, v in enumerate(optimizer.variables)
-    }
+    # By number: Keras counts their names on in a process.
+    for kind, variables in (("random", _generators(model)), ("optimizer", optimizer.variables)):
+        state |= {
+            f"{kind}/{i}": np.asarray(ops.convert_to_numpy(v)) for i, v in enumerate(variables)
+        }
     about = json.dumps({"config": asdict(config), "history": history})
     state["about"] = np.frombuffer(about.encode(), np.uint8)
     _save(folder / CHECKPOINT, state)
@@ -376,10 +376,9 @@ def _restore(
 ) -> None:
     start = "model/"
     set_weights(model, {k.removeprefix(start): v for k, v in kept.items() if k.startswith(start)})
-    for generator in _generators(model):
-        generator.assign(kept[f"random/{generator.path}"])
-    for i, variable in enumerate(optimizer.variables):
-        variable.assign(kept[f"optimizer/{i}"])
+    for kind, variables in (("random", _generators(model)), ("optimizer", optimizer.variables)):
+        for i, variable in enumerate(variables):
+            variable.assign(kept[f"{kind}/{i}"])
 
 
 def _save(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

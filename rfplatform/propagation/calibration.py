@@ -126,7 +126,8 @@ class Conditioned:
 
     def __post_init__(self) -> None:
         if self.ground.scene is None:
-            raise InputError(
+            # As what is not installed: auto goes on without it.
+            raise MissingError(
                 "the map's area can't be read again, which a learned method needs: put it back, "
                 "or take another --method"
             )
@@ -167,14 +168,6 @@ def _learned(ground: Ground) -> Interpolator:
     return Conditioned(Cascade().load_conditional(UNKNOWN_POWER), ground)
 
 
-def _cascade(ground: Ground) -> Interpolator:
-    from rfplatform.propagation.cascade import UNKNOWN_POWER, Cascade
-
-    if ground.scene is None:
-        raise MissingError("the map's area can't be read again, which cascade needs")
-    return Conditioned(Cascade().load_conditional(UNKNOWN_POWER), ground)
-
-
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "offset": Method(_always(WAYS["offset"]), "the map and one number for each cell"),
@@ -184,7 +177,6 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "knn": Method(_always(WAYS["knn"]), "the five nearest readings"),
         "gp": Method(_always(WAYS["gp"]), "a Gaussian process around log-distance"),
         "gp-prior": Method(_always(WAYS["gp-prior"]), "a Gaussian process around the map"),
-        "cascade": Method(_cascade, "the learned cascade, moved by the readings"),
         "kriging": Method(_always(Kriging()), "averaged Gaussian processes around the map"),
         "cascade": Method(_learned, "the learned map, told what was measured"),
     }

@@ -203,7 +203,7 @@ def validation_scores(model: keras.Model, kept_back: Sequence[Example]) -> dict[
     Returns
     -------
     dict
-        "val_loss" (the sum of both losses); "val_rmse_db" and "val_rmse_with_coarse_db" over
+        "val_loss" (the mean of both losses); "val_rmse_db" and "val_rmse_with_coarse_db" over
         outdoor cells that the teacher reaches.
     """
     from rfplatform.nn.losses import censored_nll
@@ -213,7 +213,7 @@ def validation_scores(model: keras.Model, kept_back: Sequence[Example]) -> dict[
     for name, with_coarse in (("val_rmse_db", False), ("val_rmse_with_coarse_db", True)):
         x = np.stack([inputs(e, with_coarse=with_coarse) for e in kept_back])
         predicted = np.asarray(model.predict(x, batch_size=8, verbose=0), dtype=np.float32)
-        scores["val_loss"] += float(censored_nll(target, predicted))
+        scores["val_loss"] += float(censored_nll(target, predicted)) / 2.0
         errors = [
             (e.prior_db + RESIDUAL_SCALE_DB * p[..., 0] - e.level_db)[np.isfinite(e.level_db)]
             for e, p in zip(kept_back, predicted, strict=True)

@@ -57,7 +57,7 @@ def stage(score=None, seed=1, **options):
     model = network(options.pop("widths", (4,)))
 
     def measured(model):
-        return {"val_loss": float(censored_nll(Y, model.predict(X, verbose=0)))}
+        return {"val_loss": float(censored_nll(Y, model(X, training=False)))}
 
     return Stage(
         "unet",
@@ -260,7 +260,7 @@ def test_weights_survive_the_registry_in_float16(whole, tmp_path):
     back = load_model(registry, "models/x@1")
     other = stage(seed=4).model
     set_weights(other, {name.removeprefix("unet/"): a for name, a in back.weights.items()})
-    before, after = (model.predict(X, verbose=0) for model in (trained, other))
+    before, after = (np.array(model(X, training=False)) for model in (trained, other))
     assert np.abs(before - after).max() < 5e-3 * np.abs(before).max()
     halves = {name: array.astype(np.float16) for name, array in weights(trained).items()}
     assert same(weights(other), {n: a.astype(np.float32) for n, a in halves.items()})

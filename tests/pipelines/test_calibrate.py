@@ -34,8 +34,8 @@ def drive(made, tmp_path_factory):
     lines = ["PCI,latitude,longitude,device,rsrp"]
     for i in (0, 1):
         for device, shift in (("p", 2.0), ("q", -2.0)):
-            row = rng.integers(0, found.grid.num_y, 150)
-            column = rng.integers(0, found.grid.num_x, 150)
+            lit = np.argwhere(np.isfinite(level[i]))
+            row, column = lit[rng.choice(len(lit), 150, replace=False)].T
             lon, lat = found.grid.frame.to_lonlat(found.grid.x_m()[column], found.grid.y_m()[row])
             value = level[i, row, column] - 20.0 + shift + rng.normal(0, 2, 150)
             lines += [
@@ -116,7 +116,7 @@ def test_the_command_shows_a_table_and_registers(made, drive, tmp_path, monkeypa
     ("options", "message"),
     [
         (["--columns", "tems"], "unknown preset of columns"),
-        (["--method", "kriging"], "unknown method"),
+        (["--method", "krigging"], "unknown method"),
         (["--cells", "A"], "give MEASURED=SITE/SECTOR"),
         (["--cells", "q=site/9"], "the map has no such sector"),
         (["--folds", "1"], "folds 1"),

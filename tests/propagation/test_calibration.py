@@ -121,7 +121,8 @@ def test_every_report_has_the_plain_baselines_and_auto_takes_the_best(ground, ob
         assert s.mae_db <= s.rmse_db
     assert 0.7 < score[found.method].picp80 < 0.95
     assert found.notes == (
-        "cascade was not tried: the map's area can't be read again, which cascade needs",
+        "cascade was not tried: the map's area can't be read again, which a learned method needs: "
+        "put it back, or take another --method",
     )
 
 
@@ -178,7 +179,7 @@ def test_one_block_can_not_be_scored(ground):
     )  # fmt: skip
     found = calibrate(ground, observe(ground, measured, {"A": 0}))
     assert (found.method, found.scores) == ("offset", ())
-    assert "nothing can be scored" in found.notes[0]
+    assert any("nothing can be scored" in note for note in found.notes)
 
 
 def test_parts_are_scored_by_themselves(ground, observed):

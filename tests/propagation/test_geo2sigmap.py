@@ -80,7 +80,8 @@ def test_levels_are_real_numbers_and_none_indoors_or_without_a_path():
     assert (np.isfinite(level) == counts).all()
     np.testing.assert_allclose(level[counts], of.path_gain_db[0][counts], atol=0.04)
     assert np.abs(level[counts] - np.round(level[counts])).mean() > 0.1
-    assert maps[1].trusted.all()
+    # Where no path was found the level isn't known; indoors it is that of nothing.
+    assert (maps[1].trusted == (counts | ~of.outdoor)).all()
     assert maps[0].height.max() * UNIT_M == pytest.approx(14.0, abs=0.01)
 
 
@@ -92,7 +93,7 @@ def test_stage_1_learns_from_directional_antennas_without_their_gain():
         counts = np.isfinite(m.level)
         np.testing.assert_allclose(level_db(m.level)[counts], expected[counts], atol=0.06)
     # The panel looks at the window, the other away from it: indoors always counts.
-    assert bare[1].trusted.mean() > 0.85
+    assert bare[1].trusted.mean() > 0.8
     assert (bare[2].trusted == ~of.outdoor).all()
 
 
@@ -140,7 +141,8 @@ def test_where_nothing_is_the_target_is_the_least_level():
     target = level_db(y[..., 0])
     assert (target[y[..., 2] == 0] == EMPTY_DB).all()
     assert target[y[..., 2] > 0].min() > EMPTY_DB + 5.0
-    assert (y[..., 1] == 1).all()
+    dark = maps[0].trusted == 0
+    assert dark.sum() == (y[..., 1] == 0).sum() > 0
 
 
 @pytest.mark.parametrize("cells", [(40, 30), (128, 128), (150, 131)])
