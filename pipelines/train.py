@@ -468,14 +468,17 @@ def _prepare(out: Path, config: Config, network: Trainable, data: Data, registry
     )
     record = out / RECORD
     before = _before(record)
-    if before is not None and config.overwrite:
-        _clear(out)
-        before = None
+    is_again = before is not None and config.overwrite
+    if before is None and config.overwrite and out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out} holds something else than a training: choose another --out")
     if before is None:
         require_free(out, overwrite=False)
+    if before is None or is_again:
         name, version = parse_ref(_name(config))
         if version is not None and registry.has(f"{name}@{version}"):
             raise InputError(f"{name}@{version} is in the registry already: give another version")
+        if is_again:
+            _clear(out)
         with staged(record) as partial:
             partial.write_text(json.dumps(decides, indent=2) + "\n", encoding="utf-8")
     elif before != decides:

@@ -39,6 +39,7 @@ def add_to_zarr(
     import warnings
 
     import xarray as xr
+    import zarr
 
     variables = {}
     for name, values in quantiles_dbm.items():
@@ -48,7 +49,8 @@ def add_to_zarr(
         variables[f"sector_ss_rsrp_{name}_dbm"] = xr.Variable(
             ("sector", "y", "x"), np.asarray(values, dtype=np.float32), attrs
         )
-    dataset = xr.Dataset(variables)
+    # What is appended brings its own attributes in place of the store's: so it brings these.
+    dataset = xr.Dataset(variables, attrs=dict(zarr.open_group(store, mode="r").attrs))
     with warnings.catch_warnings():
         # As in `write_zarr`: consolidated metadata are an extension of Zarr v3.
         warnings.filterwarnings("ignore", message="Consolidated metadata")

@@ -141,11 +141,14 @@ class Geo2SigMapNetwork:
         Channels of the first level; 64 in the paper, with 31 million weights a stage.
     batch_size : int
     learning_rate : float
+    levelled : bool
+        Whether stage 2 counts levels from stage 1's map, as told above; in the paper it doesn't.
     """
 
     width: int = 16
     batch_size: int = 8
     learning_rate: float = 1e-3
+    levelled: bool = True
 
     def __post_init__(self) -> None:
         for name in ("width", "batch_size"):
@@ -159,7 +162,7 @@ class Geo2SigMapNetwork:
 
     def architecture(self) -> dict[str, Any]:
         """What decides the weights' shapes, as JSON values."""
-        return {"width": self.width}
+        return {"width": self.width, "levelled": self.levelled}
 
     def inputs(self) -> dict[str, Any]:
         """Channels and scales, as JSON values."""
@@ -192,7 +195,7 @@ class Geo2SigMapNetwork:
             residual_channel=2 if number == 0 else None,
             name=STAGES[number],
         )
-        if number == 0:
+        if number == 0 or not self.levelled:
             return network
         return levelled(network, levels=(1, 2), reference=2, nothing=float(_scaled(EMPTY_DB)))
 
@@ -552,7 +555,9 @@ def networks_of(ref: str) -> tuple[Network, Network]:
 
 def loaded(config: Mapping[str, Any], weights: Mapping[str, Array]) -> tuple[Network, Network]:
     """Both stages from a model's config and weights."""
-    network = Geo2SigMapNetwork(width=int(config["width"]))
+    # Weights of both kinds have the same shapes: those that don't say were not levelled.
+    levelled = bool(config.get("levelled", False))
+    network = Geo2SigMapNetwork(width=int(config["width"]), levelled=levelled)
     with quiet_start():
         first, second = (
             compiled(with_weights(network.build(number), weights, name))

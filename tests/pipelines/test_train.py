@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.train import Config, main, network_of
-from pipelines.train_source import found_data
+from pipelines.train_source import found_data, read_data
 from rfplatform import cli
 from rfplatform.errors import InputError
 from rfplatform.propagation.lesson import write_lesson
@@ -142,8 +142,7 @@ def key(metric):
     return f"val_{metric.lower().replace(' ', '_')}_db"
 
 
-@needs_keras
-def test_windows_in_a_folder_give_the_model_that_their_data_set_gives(registry, tmp_path):
+def test_windows_in_a_folder_are_what_their_data_set_holds(registry, tmp_path):
     folder = tmp_path / "shards"
     for split in ("train", "val"):
         for number, lesson in enumerate(read_lessons(SAMPLE, split)):
@@ -151,14 +150,34 @@ def test_windows_in_a_folder_give_the_model_that_their_data_set_gives(registry, 
     copied = tmp_path / "made" / FILE
     copied.parent.mkdir()
     shutil.copyfile(SAMPLE, copied)
-    settings = (*SMALL, "widths=2")
-    by_folder, by_file = (
-        main(Config("cascade", str(data), 1, settings=settings, val=val, out=tmp_path / name))
-        for name, data, val in (("a", folder, "helsinki"), ("b", copied.parent, ""))
-    )
-    assert by_folder["stages"][0]["scores"] == pytest.approx(by_file["stages"][0]["scores"])
-    (parent,) = registry.get(by_folder["registered"]).parents
-    assert parent.startswith("inputs/shards@")
+    by_folder, by_file = found_data(str(folder), " helsinki"), found_data(str(copied.parent))
+    for side, other in zip(read_data(by_folder), read_data(by_file), strict=True):
+        assert [(of.town, of.number) for of in side] == [(of.town, of.number) for of in other]
+        for of, same in zip(side, other, strict=True):
+            np.testing.assert_array_equal(of.path_gain_db, same.path_gain_db)
+    assert by_file.key == File.of(SAMPLE).sha256
+    parents = [data.parent(registry) for data in (by_folder, by_file, by_folder)]
+    assert parents[0] == parents[2]
+    assert parents[0].startswith("inputs/shards@")
+    assert parents[1].startswith("inputs/lessons.zarr.zip@")
+    assert len(registry.get(parents[0]).files) == 4
+    with pytest.raises(InputError, match="--val bern: .* has no windows of that town"):
+        read_data(found_data(str(folder), "helsinki,bern"))
+    with pytest.raises(InputError, match="has no windows for validation"):
+        read_data(found_data(str(folder), "bern"))
+
+
+def test_a_town_on_both_sides_is_refused():
+    train, val = list(read_lessons(SAMPLE, "train")), list(read_lessons(SAMPLE, "val"))
+
+    class Both:
+        where, val = "windows/both@1", ()
+
+        def lessons(self, split):
+            return [*train, val[0]] if split == "train" else val
+
+    with pytest.raises(InputError, match="helsinki: is both for training and for validation"):
+        read_data(Both())
 
 
 @needs_keras
@@ -173,7 +192,7 @@ def test_what_is_wrong_is_told_before_the_long_work(tmp_path, capsys):
         (["--seed", "-1"], "--seed -1: must be"),
         (["--name", "Models/UP@1"], "Models/UP"),
         (["--val", "bern"], "leave --val out"),
-        (["--out", str(tmp_path / "mine"), "--overwrite"], "exists already"),
+        (["--out", str(tmp_path / "mine"), "--overwrite"], "holds something else than a training"),
     ):
         assert cli.main([*base, *more]) == 2
         err = capsys.readouterr().err

@@ -262,7 +262,7 @@ def test_a_conditional_solver_is_a_method_like_any_other(monkeypatch, ground, ob
     assert score["learned"].rmse_db == pytest.approx(score["offset"].rmse_db, abs=0.01)
     np.testing.assert_allclose(given[0].points.prior_db.max(), -70, atol=15)
     assert found.radio_map.standard_error_db[0].max() == 5.0
-    with pytest.raises(InputError, match="area can't be read again"):
+    with pytest.raises(MissingError, match="area can't be read again"):
         calibrate(ground, observed, CalibrationConfig("learned"))
 
 

@@ -297,3 +297,12 @@ def test_weights_that_are_not_there_are_told(monkeypatch):
     monkeypatch.setattr(unet, "shipped_folder", lambda _: None)
     with pytest.raises(MissingError, match="geo2sigmap"):
         Geo2SigMap().load()
+
+
+def test_weights_that_do_not_say_so_are_not_levelled(trained):
+    _, _, model = trained
+    assert model.config == {"width": 2, "levelled": True}
+    x = np.random.default_rng(3).normal(size=(1, 128, 128, 3)).astype(np.float32)
+    _, levelled = geo2sigmap.loaded(model.config, model.weights)
+    _, plain = geo2sigmap.loaded({"width": 2}, model.weights)
+    assert np.abs(levelled(x) - plain(x)).max() > 1e-3
