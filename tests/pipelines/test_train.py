@@ -161,7 +161,7 @@ def test_windows_in_a_folder_are_what_their_data_set_holds(registry, tmp_path):
     assert parents[0].startswith("inputs/shards@")
     assert parents[1].startswith("inputs/lessons.zarr.zip@")
     assert len(registry.get(parents[0]).files) == 4
-    with pytest.raises(InputError, match="--val bern: .* has no windows of that town"):
+    with pytest.raises(InputError, match=r"--val bern: .* has no windows of that town"):
         read_data(found_data(str(folder), "helsinki,bern"))
     with pytest.raises(InputError, match="has no windows for validation"):
         read_data(found_data(str(folder), "bern"))
