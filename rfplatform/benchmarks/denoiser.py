@@ -67,7 +67,7 @@ def _cases() -> Iterator[Case]:
         both = reached & np.isfinite(coarse.path_gain_db[0])
         note = f"the trace reaches {both.sum() / reached.sum():.0%} of the reference's cells"
         truth = _Truth(reference.path_gain_db, reached, both)
-        yield Case(f"{rays:.0e} rays", _Traced(coarse), truth, note)
+        yield Case(f"{rays:,} rays", _Traced(coarse), truth, note)
 
 
 def _denoised(case: _Traced) -> _Map:
