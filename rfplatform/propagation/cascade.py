@@ -292,11 +292,15 @@ class Cascade:
             if self.rays_per_sector:
                 coarse = self._tracer().load(progress, process)(scene, sectors, inner)
             network = network_of(self.model)
-            surveys = [survey(s, network) for s in seen_by(scene, sectors, inner, coarse)]
+            shown = seen_by(scene, sectors, inner, coarse)
+            surveys = [survey(s, network) for s in shown]
             levels = np.stack([s.path_gain_db for s in surveys])
             spreads = np.stack([s.spread_db for s in surveys])
-            outdoor = outdoor_mask(scene, grid)
-            los = line_of_sight(scene, sectors, grid) & outdoor
+            if inner is grid:
+                outdoor, los = shown[0].outdoor, np.stack([s.los for s in shown])
+            else:
+                outdoor = outdoor_mask(scene, grid)
+                los = line_of_sight(scene, sectors, grid) & outdoor
             path_gain_db = np.where(outdoor, resampled(levels, inner, grid), -np.inf)
             spread_db = np.where(outdoor, resampled(spreads, inner, grid), np.nan)
             return RadioMap(
