@@ -146,7 +146,7 @@ def residual_unet(
     x = residual_block(x, detail, "head")
     level = layers.Conv2D(1, 1, kernel_initializer="zeros", name="out")(x)
     if base_channel is not None:
-        # Chosen by a fixed convolution: TensorFlow 2.21 crashes on a slice that is added here.
+        # Chosen by a weighted sum: TensorFlow 2.21 crashes on a slice that is added here.
         level = layers.Add()([level, Channel(base_channel)(given)])
     rest = layers.Conv2D(outputs - 1, 1, kernel_initializer="zeros", name="rest")(x)
     x = layers.Concatenate()([level, rest])

@@ -422,7 +422,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """The first network's map of one sector, [num_y, num_x] each, float32.
+    """The map before any sample of one sector, [num_y, num_x] each, float32.
 
     Attributes
     ----------
@@ -441,7 +441,7 @@ class Survey:
 
     @property
     def path_gain_db(self) -> Array:
-        """The first network's map."""
+        """The map."""
         return self.prior_db + self.residual_db
 
 

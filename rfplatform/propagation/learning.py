@@ -1,4 +1,4 @@
-"""From traced windows to what the cascade's first network is trained on."""
+"""From traced windows to what the cascade's network is trained on."""
 
 from __future__ import annotations
 
