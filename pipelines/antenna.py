@@ -94,6 +94,30 @@ def main(config: Config) -> dict[str, Any]:
     return {**record, "outputs": outputs}
 
 
+def described(name: str) -> dict[str, Any]:
+    """What `main` tells of an antenna, with its two cuts, and nothing drawn.
+
+    Returns
+    -------
+    dict
+        And "angle_deg", "horizontal_dbi" (clockwise from boresight) and "vertical_dbi" (downwards
+        from the horizon), lists of one length.
+
+    Raises
+    ------
+    InputError
+        If there is no such antenna, or the file is broken.
+    """
+    pattern = antenna(resolved(name))
+    shape = measure(pattern)
+    return {
+        **_describe(name, pattern, shape),
+        "angle_deg": shape.angle_deg.tolist(),
+        "horizontal_dbi": shape.horizontal_dbi.tolist(),
+        "vertical_dbi": shape.vertical_dbi.tolist(),
+    }
+
+
 def _picture(config: Config) -> Path:
     out = config.out or OUT
     if out.suffix.lower() == ".png":

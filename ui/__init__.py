@@ -1,1 +1,1 @@
-"""The Streamlit app: it reads artifacts and starts jobs; it computes no result."""
+"""The dashboard: it reads what is on the disk, starts jobs, and computes no result itself."""

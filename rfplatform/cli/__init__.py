@@ -31,6 +31,7 @@ from rfplatform.cli.registry import registry_app
 from rfplatform.cli.scene import render_command, scene_command
 from rfplatform.cli.show import one_line
 from rfplatform.cli.train import train_command
+from rfplatform.cli.ui import ui_command
 from rfplatform.errors import InputError, RfplatformError
 
 UNEXPECTED = 1
@@ -81,6 +82,7 @@ for _name, _command in (
     ("train", train_command),
     ("doctor", doctor_command),
     ("bench", bench_command),
+    ("ui", ui_command),
 ):
     app.command(_name)(_command)
 app.add_typer(registry_app)

@@ -269,13 +269,34 @@ def write_sites(rows: Sequence[SiteRow], path: str | Path) -> None:
         If a name could not be read back: empty, not printable, or with spaces around it.
     """
     path = Path(path)
+    try:
+        text = sites_csv(rows)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", newline="")
+    part.replace(path)
+
+
+def sites_csv(rows: Sequence[SiteRow]) -> str:
+    """The text of a site list, see `write_sites`.
+
+    Parameters
+    ----------
+    rows : sequence of SiteRow
+
+    Raises
+    ------
+    InputError
+        If a name could not be read back: empty, not printable, or with spaces around it.
+    """
     local = any(row.local_m is not None for row in rows)
     if local and any(row.local_m is None for row in rows):
-        raise InputError(f"{path}: can't hold sites in degrees beside sites in local metres")
+        raise InputError("can't hold sites in degrees beside sites in local metres")
     for row in rows:
         for name, value in (("site", row.site), ("sector", row.sector), ("antenna", row.antenna)):
             if not value or value != value.strip() or not value.isprintable():
-                raise InputError(f"{path}: {name} {value!r} can't be written as a name")
+                raise InputError(f"{name} {value!r} can't be written as a name")
     # A first cell that starts with # would read back as a comment unless it is quoted.
     quote_all = any(row.site.startswith("#") for row in rows)
     buffer = io.StringIO()
@@ -298,9 +319,7 @@ def write_sites(rows: Sequence[SiteRow], path: str | Path) -> None:
         )
         written = (repr(float(number)).removesuffix(".0") for number in numbers)
         writer.writerow((row.site, row.sector, *written, row.antenna))
-    part = path.with_name(path.name + ".part")
-    part.write_text(buffer.getvalue(), encoding="utf-8", newline="")
-    part.replace(path)
+    return buffer.getvalue()
 
 
 def place_sectors(rows: Sequence[SiteRow], scene: Scene) -> tuple[Sector, ...]:

@@ -1,0 +1,1 @@
+"""What lies behind the dashboard: drafts, previews, jobs and uploads, all of it on disk."""

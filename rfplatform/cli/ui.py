@@ -1,0 +1,40 @@
+"""The command `rfplatform ui`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def ui_command(
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where to listen; 0.0.0.0 lets others in, see docs/deploy.md.",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="Port.", min=1, max=65535)] = 8501,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where plans, jobs and uploads are kept.  [dim]default: RFPLATFORM_WORKSPACE, or "
+            "your user's data[/]",
+            show_default=False,
+        ),
+    ] = None,
+    base_path: Annotated[
+        str,
+        typer.Option(metavar="/PATH", help="What a reverse proxy puts before every path."),
+    ] = "",
+) -> None:
+    """Open the coverage-map dashboard in a browser: plan, measure, compare."""
+    from ui.server import Config, serve
+
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host  # noqa: S104
+    sys.stderr.write(f"rfplatform at http://{shown}:{port}{base_path}  (Ctrl-C ends it)\n")
+    serve(Config(host, port, workspace, base_path))

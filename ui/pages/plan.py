@@ -1,0 +1,140 @@
+"""Plan: sites on a map, what they cover, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from rfplatform.errors import RfplatformError
+from ui.plan import state
+from ui.plan.area_panel import area_panel
+from ui.plan.canvas import canvas
+from ui.plan.downloads import downloads
+from ui.plan.layer_panel import coverage, layer_choice, map_choice, opacity, threshold_of
+from ui.plan.model_panel import model_panel
+from ui.plan.point_panel import point_panel
+from ui.plan.runs_panel import runs_panel
+from ui.plan.sectors_table import antennas, sectors_table
+from ui.plan.shown import Shown, difference, finished_runs, of_run, quick
+from ui.plan.sites_panel import sites_panel
+
+Overlays = list[tuple[Shown, Mapping[str, Any], float | None]]
+
+
+def page() -> None:
+    """Draw the page."""
+    _adopt()
+    with st.sidebar:
+        area_panel()
+        sites_panel()
+        with st.expander("Quick map", icon=":material/bolt:"):
+            model_panel()
+        with st.expander("Run a full map", icon=":material/route:", expanded=True):
+            runs_panel()
+    quick_map, area = _quick()
+    left, right = st.columns([3.1, 1.0], gap="small")
+    overlays: Overlays = []
+    with right:
+        map_choice(finished_runs())
+        shown = _chosen(quick_map)
+        if shown is not None:
+            overlays = _overlays(shown, quick_map)
+    with left:
+        if area:
+            canvas(area, overlays, state.get("opacity", 80) / 100.0)
+    first = overlays[0][0] if overlays else None
+    _drawer(first)
+    state.publish_link()
+
+
+def _adopt() -> None:
+    if state.get("end_modes"):
+        for name in ("placing", "cropping", "end_modes"):
+            state.put(name, False)
+    try:
+        state.adopt_link()
+    except RfplatformError as error:
+        st.error(f"The link can't be opened: {error}", icon=":material/link_off:")
+        state.put("link", {})
+        st.query_params.clear()
+        state.adopt_link()
+
+
+def _quick() -> tuple[Shown | None, str]:
+    """The quick map; where it can't be made, the last one that could, and why."""
+    try:
+        shown, area = quick(state.draft())
+    except RfplatformError as error:
+        st.error(str(error), icon=":material/error:")
+        return None, str(state.get("last_area") or "")
+    state.put("last_area", area)
+    return shown, area
+
+
+def _chosen(quick_map: Shown | None) -> Shown | None:
+    run = state.get("run")
+    if not run:
+        if quick_map is None:
+            st.info(
+                "Place a site: turn on **Place a site** at the left and click on the map, or take "
+                "a site list.",
+                icon=":material/add_location:",
+            )
+        return quick_map
+    try:
+        return of_run(run)
+    except RfplatformError as error:
+        st.error(str(error), icon=":material/error:")
+        return quick_map
+
+
+def _overlays(shown: Shown, quick_map: Shown | None) -> Overlays:
+    other = _versus(quick_map)
+    if other is not None and state.get("how") == "difference":
+        try:
+            shown, other = difference(other, shown), None
+        except RfplatformError as error:
+            st.error(str(error), icon=":material/error:")
+    layer = layer_choice(shown)
+    threshold = threshold_of(layer)
+    opacity()
+    coverage(shown, layer, threshold)
+    overlays: Overlays = [(shown, layer, threshold)]
+    if other is not None and layer["name"] in other.layers:
+        # Both in the colours of the first, or they could not be compared.
+        overlays.append((other, other.layers[layer["name"]], threshold))
+    elif other is not None:
+        st.info(f"{other.title} has no {layer['title']}.", icon=":material/layers_clear:")
+    return overlays
+
+
+def _versus(quick_map: Shown | None) -> Shown | None:
+    versus = state.get("versus")
+    if not versus:
+        return None
+    try:
+        return quick_map if versus == "quick" else of_run(versus)
+    except RfplatformError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def _drawer(shown: Shown | None) -> None:
+    sectors, at_point, antenna, files = st.tabs(
+        [
+            ":material/table_rows: Sectors",
+            ":material/my_location: Point",
+            ":material/settings_input_antenna: Antennas",
+            ":material/download: Download",
+        ]
+    )
+    with sectors:
+        sectors_table()
+    with at_point:
+        point_panel(shown)
+    with antenna:
+        antennas()
+    with files:
+        downloads(shown)

@@ -1,0 +1,1 @@
+"""The parts of the Plan page, a panel a file."""

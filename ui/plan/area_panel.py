@@ -1,0 +1,100 @@
+"""Which place on Earth: the built-in one, an upload, or a box."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from pipelines.desk.uploads import KINDS, list_uploads, store_upload
+from rfplatform.errors import InputError
+from rfplatform.geodata.place import parse_bbox
+from ui.context import workspace
+from ui.plan import state
+
+_BUILT_IN = {"helsinki": "Central Helsinki"}
+
+
+def area_panel() -> None:
+    """Choose the area; another area begins a plan without sites."""
+    areas = _known()
+    current = state.draft().area
+    areas.setdefault(current, current)
+    st.selectbox(
+        "Area",
+        list(areas),
+        index=list(areas).index(current),
+        format_func=areas.__getitem__,
+        key=f"plan.area_choice.{current}",
+        on_change=lambda: _choose(st.session_state[f"plan.area_choice.{current}"]),
+        help="Where to plan. Buildings, streets and water come from OpenStreetMap.",
+    )
+    with st.popover("Add an area", icon=":material/add_location_alt:", width="stretch"):
+        _upload()
+        st.divider()
+        _box()
+    if state.draft().bbox is not None:
+        st.button(
+            "Show the whole area again",
+            icon=":material/zoom_out_map:",
+            on_click=lambda: state.change(replace(state.draft(), bbox=None)),
+            width="stretch",
+        )
+
+
+def _known() -> dict[str, str]:
+    uploads = list_uploads(workspace(), "area")
+    return {**_BUILT_IN, **{upload.text: upload.original for upload in uploads}}
+
+
+def _choose(area: str) -> None:
+    if area == state.draft().area:
+        return
+    state.put("view", "")
+    state.put("at", "")
+    state.change(
+        state.default_draft()
+        if area in _BUILT_IN
+        else replace(state.draft(), area=area, bbox=None, rows=())
+    )
+
+
+def _upload() -> None:
+    kind = KINDS["area"]
+    file = st.file_uploader(
+        "Map data",
+        help="An OpenStreetMap extract (.osm.pbf, .osm) or building footprints (.geojson, "
+        f".gpkg, .parquet), up to {kind.max_bytes / 1e6:.0f} MB. Extracts of any town: "
+        "download.geofabrik.de, or BBBike.",
+        key=f"plan.area_upload.{state.get('area_uploads', 0)}",
+        max_upload_size=round(kind.max_bytes / 1e6),
+    )
+    if file is None:
+        return
+    try:
+        with st.spinner("Reading the buildings …"):
+            upload = store_upload(workspace(), "area", file.name, file)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    state.put("area_uploads", state.get("area_uploads", 0) + 1)
+    _choose(upload.text)
+    st.rerun()
+
+
+def _box() -> None:
+    with st.form("plan.box", border=False):
+        text = st.text_input(
+            "Or a box",
+            placeholder="24.93,60.16,24.95,60.18",
+            help="West, south, east and north in degrees. The buildings are fetched from "
+            "OpenStreetMap, so the server needs the internet.",
+        )
+        if st.form_submit_button("Fetch", icon=":material/download:") and text.strip():
+            try:
+                box = parse_bbox(text)
+            except InputError as error:
+                st.error(str(error), icon=":material/error:")
+                return
+            _choose(",".join(f"{edge:g}" for edge in box.bounds_deg))
+            st.rerun()

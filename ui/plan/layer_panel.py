@@ -1,0 +1,145 @@
+"""What is seen of the map: which one, which layer, from which level on, how much that covers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pipelines.desk.jobs import Job
+from rfplatform.formats.display import share_at_least
+from ui.charts.coverage import histogram, server_shares
+from ui.plan import state
+from ui.plan.shown import Shown
+from ui.words import number, percent
+
+QUICK = ""
+HOW = {"side": "Side by side", "difference": "Difference"}
+
+
+def map_choice(runs: Sequence[Job]) -> None:
+    """Choose the map, and another to compare it with."""
+    names = {QUICK: "Quick map", **{run.id: run.title for run in runs}}
+    if state.get("run") not in names:
+        state.put("run", QUICK)
+    st.selectbox(
+        "Map",
+        list(names),
+        format_func=names.__getitem__,
+        key="plan.map_choice." + str(state.get("run")),
+        index=list(names).index(state.get("run", QUICK)),
+        on_change=_choose_map,
+        args=("plan.map_choice." + str(state.get("run")), {run.id: run for run in runs}),
+        help="The quick map follows what you change; runs stay as they were made.",
+    )
+    others = {"": "nothing"} | {n: t for n, t in {"quick": "Quick map", **names}.items() if n}
+    others.pop(state.get("run") or "quick", None)
+    if len(others) < 2:
+        return
+    if state.get("versus") not in others:
+        state.put("versus", "")
+    versus = st.selectbox(
+        "Compare with",
+        list(others),
+        index=list(others).index(state.get("versus", "")),
+        format_func=others.__getitem__,
+        key=f"plan.versus_choice.{state.get('run')}",
+        help="Another map of the same place, beside this one or as the difference.",
+    )
+    state.put("versus", versus)
+    if versus:
+        how = st.segmented_control(
+            "How", list(HOW), format_func=HOW.__getitem__, default=state.get("how") or "side",
+            key="plan.how_choice", label_visibility="collapsed", width="stretch",
+        )  # fmt: skip
+        state.put("how", how or "side")
+    else:
+        state.put("how", "")
+
+
+def _choose_map(widget: str, runs: Mapping[str, Job]) -> None:
+    chosen = st.session_state[widget]
+    if chosen in runs and "draft" in runs[chosen].options:
+        state.open_run(runs[chosen])
+    else:
+        state.put("run", chosen)
+
+
+def layer_choice(shown: Shown) -> Mapping[str, Any]:
+    """Choose the layer."""
+    layers = shown.layers
+    wanted = state.get("layer") or next(iter(layers))
+    current = wanted if wanted in layers else next(iter(layers))
+    chosen = st.selectbox(
+        "Layer",
+        list(layers),
+        index=list(layers).index(current),
+        format_func=lambda name: layers[name]["title"],
+        key="plan.layer_choice." + "-".join(layers)[:200] + current,
+        help="What is drawn.",
+    )
+    # A layer that this map lacks stays wished for: another may have it.
+    if chosen != current or wanted in layers:
+        state.put("layer", chosen)
+    if layers[chosen].get("comment"):
+        st.caption(_sentence(layers[chosen]["comment"]))
+    return layers[chosen]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def opacity() -> float:
+    """How much of the map below shines through."""
+    percent_ = st.slider(
+        "Opacity, %", 0, 100, 80, 5, key=state.key("opacity"), help="Of the radio map."
+    )
+    return percent_ / 100.0
+
+
+def threshold_of(layer: Mapping[str, Any]) -> float | None:
+    """The level that counts as covered; None for layers without such a level."""
+    bounds = layer.get("threshold")
+    if bounds is None:
+        return None
+    unit = layer["unit"]
+    value = st.slider(
+        f"Covered from, {unit}",
+        float(bounds["min"]),
+        float(bounds["max"]),
+        float(bounds["value"]),
+        float(bounds["step"]),
+        key=f"plan.threshold.{layer['name']}.{bounds['min']}.{bounds['max']}",
+        format="%g",
+        help="Cells below are drawn grey.",
+    )
+    return float(value)
+
+
+def coverage(shown: Shown, layer: Mapping[str, Any], threshold: float | None) -> None:
+    """The covered share and the histogram."""
+    facts = shown.display.get("facts", {})
+    if threshold is not None and layer.get("distribution"):
+        share = share_at_least(layer, threshold)
+        area_km2 = facts.get("outdoor_km2")
+        covered = "" if area_km2 is None else f"{number(share * area_km2, 2)} km²"
+        left, right = st.columns(2)
+        left.metric("Covered, of outdoors", percent(share, 1), help=covered)
+        right.metric("Median", f"{number(layer.get('median'), 1)} {layer['unit']}")
+    if layer["legend"]["kind"] == "scale" and layer.get("distribution"):
+        st.altair_chart(histogram(layer, threshold), width="stretch")
+    else:
+        chart = server_shares(layer)
+        if chart is not None:
+            st.altair_chart(chart, width="stretch")
+    told = []
+    if facts.get("noise_db") is not None:
+        told.append(f"median standard error {number(facts['noise_db'], 1)} dB")
+    if facts.get("stopped_by") == "interrupted":
+        told.append("stopped before it converged")
+    if told:
+        st.caption(_sentence("; ".join(told)) + ".")
+    for warning in facts.get("warnings", ()):
+        st.caption(f":material/warning: {_sentence(str(warning))}")

@@ -1,0 +1,100 @@
+"""What is received at a point, and what lies between it and an antenna."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from pipelines.desk.display import levels_at
+from rfplatform.errors import RfplatformError
+from ui.charts.profile import way
+from ui.context import previews
+from ui.plan import state
+from ui.plan.shown import Shown
+from ui.words import number
+
+
+def point_panel(shown: Shown | None) -> None:
+    """Levels of every sector at the chosen point, and the profile to one of them."""
+    at = point()
+    if at is None or shown is None:
+        st.info(
+            "Click anywhere on the map: every sector's level there, and the ground and the "
+            "buildings on the way to it.",
+            icon=":material/ads_click:",
+        )
+        return
+    lon_deg, lat_deg = at
+    found = levels_at(shown.folder, lon_deg, lat_deg)
+    if not found["inside"]:
+        st.info("This point lies outside the map.", icon=":material/wrong_location:")
+        return
+    left, right = st.columns([1.0, 1.8], gap="medium")
+    with left:
+        st.markdown(f"**{lat_deg:.6f}° N, {lon_deg:.6f}° E**".replace("-", "\N{MINUS SIGN}"))
+        if not found["outdoor"]:
+            st.caption("Indoors: levels are those of the street outside only.")
+        _levels(found)
+    with right:
+        _profile(found, lon_deg, lat_deg)
+
+
+def point() -> tuple[float, float] | None:
+    """The chosen point."""
+    text = str(state.get("at") or "")
+    try:
+        lon_deg, lat_deg = (float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    return lon_deg, lat_deg
+
+
+def _levels(found: dict[str, object]) -> None:
+    sectors = found["sectors"]
+    assert isinstance(sectors, list)
+    table = pd.DataFrame(
+        [
+            {
+                "Sector": s["label"],
+                "SS-RSRP": s["rsrp_dbm"],
+                "serves": s["label"] == found["server"],
+            }
+            for s in sectors
+        ]
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        height=min(300, 38 + 35 * max(1, len(table))),
+        column_config={
+            "SS-RSRP": st.column_config.ProgressColumn(
+                "SS-RSRP, dBm", format="%.1f", min_value=-140.0, max_value=-40.0
+            ),
+            "serves": st.column_config.CheckboxColumn("Serves", width="small"),
+        },
+    )
+
+
+def _profile(found: dict[str, object], lon_deg: float, lat_deg: float) -> None:
+    sectors = found["sectors"]
+    assert isinstance(sectors, list)
+    known = {row.label for row in state.draft().rows}
+    labels = [s["label"] for s in sectors if s["label"] in known]
+    if not labels:
+        st.caption("The sectors of this map are no longer on the table.")
+        return
+    label = st.selectbox("Profile from", labels, key=state.key("profile_of"))
+    try:
+        profile = previews().profile(state.draft(), label, lon_deg, lat_deg)
+    except RfplatformError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.altair_chart(way(profile), width="stretch")
+    sight = "in sight" if profile["is_los"] else "not in sight"
+    distance_m = profile["distance_m"][-1]
+    st.caption(
+        f"{number(distance_m)} m along the ground, {sight}; "
+        f"{profile['num_buildings']} buildings on the way. "
+        "Blue: the straight line and 60 % of the first Fresnel zone."
+    )

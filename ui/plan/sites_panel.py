@@ -1,0 +1,117 @@
+"""Sites: placed by a click, taken from a list, undone and written out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pipelines.desk.sectors import placed
+from pipelines.desk.uploads import KINDS, store_upload
+from rfplatform.errors import InputError
+from rfplatform.geodata.sites import SiteRow
+from ui.context import workspace
+from ui.plan import state
+
+_SHAPES: dict[str, tuple[tuple[float, ...], str]] = {
+    "3 sectors": ((0.0, 120.0, 240.0), "tr38901"),
+    "1 sector": ((0.0,), "tr38901"),
+    "Omni": ((0.0,), "dipole"),
+}
+"""Azimuths and antenna of what a click places."""
+
+
+def sites_panel() -> None:
+    """Place sites, and take or give lists of them."""
+    past, future = state.get("past", []), state.get("future", [])
+    with st.container(horizontal=True, gap="small"):
+        st.toggle(
+            "Place a site",
+            key=state.key("placing"),
+            help="Then click on the map. Esc, or this switch, ends it. Drag a site to move it.",
+        )
+        st.space("stretch")
+        st.button(
+            "", icon=":material/undo:", help="Undo", on_click=state.undo, disabled=not past,
+            key="plan.undo",
+        )  # fmt: skip
+        st.button(
+            "", icon=":material/redo:", help="Redo", on_click=state.redo, disabled=not future,
+            key="plan.redo",
+        )  # fmt: skip
+    if state.get("placing"):
+        _template()
+    with st.popover("Site list", icon=":material/table_view:", width="stretch"):
+        _upload()
+
+
+def _template() -> None:
+    """What the next click places."""
+    st.segmented_control(
+        "New site", list(_SHAPES), default="3 sectors", key=state.key("shape"), width="stretch"
+    )
+    height, tilt = st.columns(2)
+    height.number_input(
+        "Height, m", 0.5, 300.0, 5.0, 1.0, key=state.key("new_height_m"),
+        help="Of the antenna above the ground, or above the roof where the click meets one.",
+    )  # fmt: skip
+    tilt.number_input(
+        "Downtilt, °", -30.0, 60.0, 6.0, 1.0, key=state.key("new_downtilt_deg"),
+        help="Below the horizon.",
+    )  # fmt: skip
+
+
+def place_at(lon_deg: float, lat_deg: float) -> str:
+    """Put a site of the chosen kind on the table; its name."""
+    azimuths_deg, antenna = _SHAPES[state.get("shape") or "3 sectors"]
+    like = _radio_of(state.draft().rows)
+    changed, name = placed(
+        state.draft(),
+        lon_deg,
+        lat_deg,
+        azimuths_deg=azimuths_deg,
+        height_m=float(state.get("new_height_m") or 5.0),
+        downtilt_deg=float(state.get("new_downtilt_deg") or 0.0) if antenna != "dipole" else 0.0,
+        antenna=antenna,
+        **like,
+    )
+    state.change(changed)
+    return name
+
+
+def _radio_of(rows: tuple[SiteRow, ...]) -> dict[str, Any]:
+    """Power and carrier of the last sector: a network's sites are alike."""
+    if not rows:
+        return {}
+    names = ("power_dbm", "frequency_hz", "bandwidth_hz")
+    return {name: getattr(rows[-1], name) for name in names}
+
+
+def _upload() -> None:
+    kind = KINDS["sites"]
+    file = st.file_uploader(
+        "Site list (CSV)",
+        help="One row a sector, with the columns site, sector, lon, lat, height_m, azimuth_deg, "
+        "downtilt_deg, power_dbm, frequency_hz, bandwidth_hz, antenna.",
+        key=f"plan.sites_upload.{state.get('sites_uploads', 0)}",
+        max_upload_size=max(1, round(kind.max_bytes / 1e6)),
+    )
+    if file is not None:
+        try:
+            upload = store_upload(workspace(), "sites", file.name, file)
+            rows = tuple(SiteRow(**row) for row in upload.summary["rows"])
+        except InputError as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        state.put("sites_uploads", state.get("sites_uploads", 0) + 1)
+        state.change(replace(state.draft(), rows=rows))
+        st.toast(f"{len(rows)} sectors from {upload.original}", icon=":material/check:")
+        st.rerun()
+    st.button(
+        "Remove all sites",
+        icon=":material/delete_sweep:",
+        disabled=not state.draft().rows,
+        on_click=lambda: state.change(replace(state.draft(), rows=())),
+        width="stretch",
+    )

@@ -1,0 +1,135 @@
+"""The dashboard's server: Streamlit's app with our own routes, on this machine alone by default."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.desk.workspace import VARIABLE, Workspace
+from rfplatform.errors import InputError, MissingError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_UPLOAD_MB = 200
+"""The largest file of any kind; `pipelines.desk.uploads` has the limit of each."""
+
+_SECURITY: Mapping[bytes, bytes] = {
+    # Nothing comes from another host, whatever a library would like. Vega compiles its
+    # expressions, and MapLibre's worker is a blob: both need leave.
+    b"content-security-policy": (
+        b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+        b"worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+        b"img-src 'self' data: blob:; font-src 'self' data:; "
+        b"connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'; "
+        b"frame-ancestors 'self'"
+    ),
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where to listen, and what to show.
+
+    Attributes
+    ----------
+    host, port : str, int
+    workspace : Path, optional
+        See `Workspace.open`.
+    base_path : str
+        What a reverse proxy puts before every path: "/rf".
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8501
+    workspace: Path | None = None
+    base_path: str = ""
+
+
+def serve(config: Config) -> None:
+    """Serve the dashboard until it is interrupted.
+
+    Raises
+    ------
+    InputError
+        The port is taken, or the address is none of this machine.
+    MissingError
+        Streamlit is not installed, or the workspace can't be written to.
+    """
+    for package in ("streamlit", "maplibre"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingError(f"the dashboard needs {package}: pip install 'rfplatform[ui]'")
+    workspace = Workspace.open(config.workspace)
+    _require_free(config.host, config.port)
+    os.environ[VARIABLE] = str(workspace.root)
+    base = f"/{config.base_path.strip('/')}" if config.base_path.strip("/") else ""
+    _app(workspace, base).run(config=_options(config, base))
+
+
+def _app(workspace: Workspace, base: str) -> Any:  # noqa: ANN401  (streamlit's App)
+    from starlette.middleware import Middleware
+    from streamlit.starlette import App
+
+    from ui.routes import routes
+
+    return App(
+        Path(__file__).with_name("app.py"),
+        routes=routes(workspace, base),
+        middleware=[Middleware(SecurityHeaders)],
+    )
+
+
+def _options(config: Config, base: str) -> dict[str, Any]:
+    from ui.look import THEME
+
+    return {
+        "server.address": config.host,
+        "server.port": config.port,
+        "server.baseUrlPath": base.strip("/"),
+        "server.headless": True,
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": MAX_UPLOAD_MB,
+        "server.enableXsrfProtection": True,
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "logger.level": "warning",
+        **THEME,
+    }
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{host}:{port}: can't listen there ({reason}); choose another with --host and --port"
+        ) from error
+
+
+class SecurityHeaders:
+    """Middleware that lets a browser load nothing from elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and add the headers to its answer."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_SECURITY.items()]
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
