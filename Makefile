@@ -1,7 +1,7 @@
 # Two commands do all the set-up: make demo, make test. `make` alone lists the others.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test env llvm lint bench clean
+.PHONY: help demo ui test env llvm browser lint bench clean
 .SUFFIXES:
 
 BIN := .venv/bin
@@ -13,7 +13,10 @@ help: ## List the targets
 demo: llvm ## Map central Helsinki: out/helsinki/radio_map.png
 	$(BIN)/rfplatform map helsinki --out out/helsinki --overwrite
 
-test: llvm ## Lint and run the whole test suite (ARGS="-k name" for a part of it)
+ui: llvm ## Open the dashboard: http://localhost:8501 (ARGS="--port 8600")
+	$(BIN)/rfplatform ui $(ARGS)
+
+test: llvm browser ## Lint and run the whole test suite (ARGS="-k name" for a part of it)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
 	$(BIN)/pytest $(ARGS) || status=1; \
@@ -27,6 +30,9 @@ $(SYNCED): pyproject.toml uv.lock
 
 llvm: env ## Find a libLLVM for ray tracing, or install it (without root: unpack it)
 	@$(BIN)/python tools/install_libllvm.py
+
+browser: env ## Install Debian's Chromium for the browser tests, where that can be done
+	@$(BIN)/python tools/install_chromium.py
 
 lint: env ## ruff, mypy and import-linter
 	@status=0; \

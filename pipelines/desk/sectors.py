@@ -83,8 +83,11 @@ def placed(
 
 def moved(draft: Draft, site: str, lon_deg: float, lat_deg: float) -> Draft:
     """The draft with all sectors of a site at another place."""
-    place = {"lon_deg": round(lon_deg, 7), "lat_deg": round(lat_deg, 7)}
-    rows = tuple(replace(row, **place) if row.site == site else row for row in draft.rows)
+    lon_deg, lat_deg = round(lon_deg, 7), round(lat_deg, 7)
+    rows = tuple(
+        replace(row, lon_deg=lon_deg, lat_deg=lat_deg) if row.site == site else row
+        for row in draft.rows
+    )
     return replace(draft, rows=rows)
 
 
@@ -151,10 +154,6 @@ def from_table(workspace: Workspace, table: Sequence[Mapping[str, Any]]) -> tupl
             rows = read_rows(path, DEFAULT_FREQUENCY_HZ)
         except InputError as error:
             raise InputError(_as_on_screen(str(error), path, antennas)) from error
-    labels = [row.label for row in rows]
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice is not None:
-        raise InputError(f"sector {twice} is there {labels.count(twice)} times: rename one")
     named = (replace(row, antenna=antennas.get(row.antenna, row.antenna)) for row in rows)
     return without_lines(tuple(named))
 
