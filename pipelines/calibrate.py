@@ -135,13 +135,7 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
     measurements = measurements_of(drive_test, radio_map.grid.frame)
     cells = match_cells(measurements.cell.tolist(), radio_map.sectors, given)
     scene, scene_notes = scene_of(record, radio_map)
-    assumptions = Assumptions(
-        **{
-            field: record["options"][name]
-            for field, name in _ASSUMED.items()
-            if record["options"].get(name) is not None
-        }
-    )
+    assumptions = assumptions_of(record)
     ground = Ground.of(radio_map, assumptions.scs_hz, scene)
     observed = observe(ground, measurements, cells, config.block_m)
     clock.lap("reading")
@@ -177,14 +171,13 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
 
 
 _TITLES = ("title", "attribution")
-_ASSUMED = {
-    "load": "load",
-    "scs_hz": "scs_hz",
-    "noise_figure_db": "noise_figure_db",
-    "servers_within_db": "servers_within_db",
-    "margin_db": "margin_db",
-}
-"""Fields of `Assumptions` by the options of a map's record."""
+_ASSUMED = ("load", "scs_hz", "noise_figure_db", "servers_within_db", "margin_db")
+
+
+def assumptions_of(record: Mapping[str, Any]) -> Assumptions:
+    """What a map's record says that its planning layers assume."""
+    options = record["options"]
+    return Assumptions(**{n: options[n] for n in _ASSUMED if options.get(n) is not None})
 
 
 def read_map(folder: Path) -> tuple[RadioMap, dict[str, Any]]:

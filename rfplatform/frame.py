@@ -82,6 +82,20 @@ class Frame:
         )
         return np.asarray(lon), np.asarray(lat)
 
+    def true_north_deg(self, x_m: npt.ArrayLike, y_m: npt.ArrayLike) -> FloatArray:
+        """Grid azimuth of true north at each point: minus the meridian convergence.
+
+        In local metres without a CRS, the y axis is all the north there is.
+        """
+        if self.crs is None:
+            return np.zeros(np.shape(x_m))
+        lon_deg, lat_deg = self.to_lonlat(x_m, y_m)
+        # Eleven metres along the meridian: far above rounding, far below its curvature.
+        step_deg = 1e-4
+        x0_m, y0_m = self.from_lonlat(lon_deg, lat_deg)
+        x1_m, y1_m = self.from_lonlat(lon_deg, lat_deg + step_deg)
+        return np.degrees(np.arctan2(x1_m - x0_m, y1_m - y0_m))
+
     def on_earth(self) -> str:
         """The CRS.
 

@@ -9,6 +9,7 @@ import streamlit as st
 from rfplatform.errors import RfplatformError
 from ui.look import STYLE
 from ui.pages import PAGES, Page
+from ui.telling import tell
 
 _FOLDER = Path(__file__).parent
 
@@ -18,7 +19,7 @@ def _guarded(page: Page) -> None:
     try:
         page.draw()
     except RfplatformError as error:
-        st.error(str(error), icon=":material/error:")
+        tell(error)
 
 
 def _page(page: Page, *, default: bool) -> st.Page:

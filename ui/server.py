@@ -69,6 +69,8 @@ def serve(config: Config) -> None:
     workspace = Workspace.open(config.workspace)
     _require_free(config.host, config.port)
     os.environ[VARIABLE] = str(workspace.root)
+    # A tile is too small to share among cores; other people's tiles want them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     base = f"/{config.base_path.strip('/')}" if config.base_path.strip("/") else ""
     _app(workspace, base).run(config=_options(config, base))
 

@@ -26,6 +26,8 @@ class Draft:
         "helsinki", "upload:NAME" or "W,S,E,N".
     bbox : str, optional
         "W,S,E,N" to keep of it.
+    terrain : str, optional
+        Elevation model for the ground, "upload:NAME"; flat without.
     rows : tuple of SiteRow
         Sectors; an antenna may be "upload:NAME".
     solver : str
@@ -36,6 +38,7 @@ class Draft:
 
     area: str = "helsinki"
     bbox: str | None = None
+    terrain: str | None = None
     rows: tuple[SiteRow, ...] = ()
     solver: str = "tr38901-uma"
     resolution_m: float = 4.0
@@ -98,6 +101,10 @@ class Draft:
         """The rows, with paths for uploaded antennas."""
         return tuple(replace(r, antenna=workspace.resolved(r.antenna)) for r in self.rows)
 
+    def terrain_path(self, workspace: Workspace) -> Path | None:
+        """The elevation model's file."""
+        return None if self.terrain is None else Path(workspace.resolved(self.terrain))
+
     def map_config(self, workspace: Workspace, sites: Path, **more: Any) -> Config:  # noqa: ANN401
         """The options of `rfplatform map` for it; the site list is written to `sites`.
 
@@ -119,6 +126,7 @@ class Draft:
         values = {
             "area": workspace.resolved(self.area),
             "bbox": self.bbox,
+            "terrain": self.terrain_path(workspace),
             "sites": sites,
             "solver": self.solver,
             "resolution_m": self.resolution_m,

@@ -27,7 +27,6 @@ from pipelines.map import checked, titled
 from pipelines.scene import open_scene, parse_where
 from rfplatform.errors import InputError, RfplatformError
 from rfplatform.formats.display import write_display
-from rfplatform.frame import Frame
 from rfplatform.geodata.load import source_path
 from rfplatform.geodata.place import BlendFile, SceneFile, Source, parse_area
 from rfplatform.geodata.sites import place_sectors
@@ -44,7 +43,7 @@ OPEN_AREAS = 4
 MOST_CELLS = 4_000_000
 """Of all sectors together, in a quick map: beyond, it would not be quick."""
 
-KEPT_PREVIEWS = 200
+KEPT_PREVIEWS = 64
 KEPT_FOR_S = 3600.0
 """Previews beyond the last so many go, once they are as old as this."""
 
@@ -59,7 +58,6 @@ class _Open:
     key: str
     source: Source
     bbox: Area | LocalArea | None
-    frame: Frame
     scene: Scene
 
 
@@ -68,11 +66,11 @@ class Desk:
     """What one process holds."""
 
     workspace: Workspace
-    areas: OrderedDict[str, _Open] = field(default_factory=OrderedDict)
+    areas: OrderedDict[tuple[str, str | None], _Open] = field(default_factory=OrderedDict)
 
-    def area(self, area: str, bbox: str | None) -> dict[str, Any]:
-        """Open an area and draw it, if that was not done; {"area": its key}."""
-        opened = self._opened(area, bbox)
+    def area(self, draft: Draft) -> dict[str, Any]:
+        """Open a draft's area and draw it, if that was not done; {"area": its key}."""
+        opened = self._opened(draft)
         folder = self.workspace.areas / opened.key
         if read_area(folder) is None:
             draw_area(opened.source, opened.scene, folder, opened.bbox)
@@ -82,13 +80,13 @@ class Desk:
         """Map a draft by its closed formula; {"preview": its name, "area": its area's key}."""
         if draft.solver not in QUICK:
             raise InputError(f"{draft.solver}: is no quick solver ({', '.join(QUICK)})")
-        opened = self._opened(draft.area, draft.bbox)
+        opened = self._opened(draft)
         name = _named(draft.to_dict(), opened.key)
         folder = self.workspace.previews / name
         if read_display(folder) is None:
             self._map(draft, opened, folder)
         os.utime(folder)
-        return {"preview": name, "area": opened.key}
+        return {"preview": name, **self.area(draft)}
 
     def _map(self, draft: Draft, opened: _Open, folder: Path) -> None:
         scene = opened.scene
@@ -123,12 +121,12 @@ class Desk:
 
     def profile(self, draft: Draft, label: str, lon_deg: float, lat_deg: float) -> dict[str, Any]:
         """The way from a sector's antenna to a point; see `path_profile`."""
-        opened = self._opened(draft.area, draft.bbox)
+        opened = self._opened(draft)
         rows = [r for r in draft.resolved_rows(self.workspace) if r.label == label]
         if not rows:
             raise InputError(f"no sector {label!r} in this plan")
         (sector,) = place_sectors(rows, opened.scene)
-        x_m, y_m = opened.scene.frame.to_local([lon_deg], [lat_deg])
+        x_m, y_m = opened.scene.frame.from_lonlat([lon_deg], [lat_deg])
         profile = path_profile(
             opened.scene, sector, float(x_m[0]), float(y_m[0]), draft.receiver_height_m
         )
@@ -149,24 +147,26 @@ class Desk:
             display_of_output(out, folder)
         return {"display": str(folder)}
 
-    def _opened(self, area: str, bbox: str | None) -> _Open:
-        text = self.workspace.resolved(area)
-        source = parse_area(text)
+    def _opened(self, draft: Draft) -> _Open:
+        source = parse_area(self.workspace.resolved(draft.area))
         if isinstance(source, SceneFile | BlendFile):
             raise InputError(
-                f"{area}: scenes made elsewhere are for `rfplatform map`; the dashboard takes "
-                "extracts, footprints and boxes"
+                f"{draft.area}: scenes made elsewhere are for `rfplatform map`; the dashboard "
+                "takes extracts, footprints and boxes"
             )
-        key = area_key(area, bbox, source_path(source))
-        if key in self.areas:
-            self.areas.move_to_end(key)
-            return self.areas[key]
-        box, frame = parse_where(source, bbox, None)
-        scene, _ = open_scene(source, box, frame, None, DEFAULT_RESOLUTION_M)
-        self.areas[key] = _Open(key, source, box, frame, scene)
+        key = area_key(draft.area, draft.bbox, source_path(source))
+        # The ground is in the scene, and not in what is drawn of the area.
+        held = (key, draft.terrain)
+        if held in self.areas:
+            self.areas.move_to_end(held)
+            return self.areas[held]
+        box, frame = parse_where(source, draft.bbox, None)
+        terrain = draft.terrain_path(self.workspace)
+        scene, _ = open_scene(source, box, frame, terrain, DEFAULT_RESOLUTION_M)
+        self.areas[held] = _Open(key, source, box, scene)
         while len(self.areas) > OPEN_AREAS:
             self.areas.popitem(last=False)
-        return self.areas[key]
+        return self.areas[held]
 
 
 def _named(values: Mapping[str, Any], more: str) -> str:
@@ -209,7 +209,7 @@ def answered(desk: Desk, request: Mapping[str, Any]) -> dict[str, Any]:
     """
     do = request["do"]
     answers: Mapping[str, Callable[[], dict[str, Any]]] = {
-        "area": lambda: desk.area(request["area"], request["bbox"]),
+        "area": lambda: desk.area(Draft.from_dict(request["draft"])),
         "map": lambda: desk.map(Draft.from_dict(request["draft"])),
         "profile": lambda: desk.profile(
             Draft.from_dict(request["draft"]), request["sector"], request["lon"], request["lat"]

@@ -53,9 +53,9 @@ class Previews:
         for _ in range(processes):
             self._idle.put(None)  # Started when it is first needed.
 
-    def area(self, area: str, bbox: str | None = None) -> str:
-        """Open and draw an area; its folder's name in the workspace's areas."""
-        return str(self.ask({"do": "area", "area": area, "bbox": bbox})["area"])
+    def area(self, draft: Draft) -> str:
+        """Open and draw a draft's area; its folder's name in the workspace's areas."""
+        return str(self.ask({"do": "area", "draft": draft.to_dict()})["area"])
 
     def map(self, draft: Draft) -> tuple[str, str]:
         """Map a draft at once; the names of its preview and of its area."""

@@ -50,7 +50,7 @@ _SCALES: Mapping[str, _Scale] = {
 }
 
 # Okabe and Ito's colours for the colour-blind, then their lighter and darker kin.
-_SERVERS = (
+SERVER_COLORS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7b5ea7",
     "#8c6d31", "#66c2a5", "#b2182b", "#1b3a5c", "#a6d854", "#fdbf6f", "#5e3c99", "#999999",
 )  # fmt: skip
@@ -101,7 +101,7 @@ class Classes:
         if layer.flags is not None:
             index = np.where(covered, layer.values, _MISSING)
             labels = tuple(text for value, text in layer.flags.items() if value >= 0)
-            colors = _rgb([_SERVERS[i % len(_SERVERS)] for i in range(len(labels))])
+            colors = _rgb([SERVER_COLORS[i % len(SERVER_COLORS)] for i in range(len(labels))])
             return cls(
                 _headed(layer.title, ""), index.astype(np.int16), labels, colors, is_scale=False
             )

@@ -357,7 +357,7 @@ def place_sectors(rows: Sequence[SiteRow], scene: Scene) -> tuple[Sector, ...]:
     x_m, y_m = np.array([x for x, _ in positions]), np.array([y for _, y in positions])
     top_m = _roof_tops_m(x_m, y_m, scene)
     ground_m = scene.ground_m(x_m, y_m)
-    turn_deg = _true_north_deg(x_m, y_m, scene.frame)
+    turn_deg = scene.frame.true_north_deg(x_m, y_m)
     return tuple(
         Sector(
             site=row.site,
@@ -398,21 +398,6 @@ def _position_m(row: SiteRow, frame: Frame) -> tuple[float, float]:
         return row.local_m
     x_m, y_m = frame.from_lonlat(row.lon_deg, row.lat_deg)
     return float(x_m), float(y_m)
-
-
-def _true_north_deg(x_m: FloatArray, y_m: FloatArray, frame: Frame) -> FloatArray:
-    """Grid azimuth of true north at each point: minus the meridian convergence.
-
-    In local metres without a CRS, the y axis is all the north there is.
-    """
-    if frame.crs is None:
-        return np.zeros(len(x_m))
-    lon_deg, lat_deg = frame.to_lonlat(x_m, y_m)
-    # Eleven metres along the meridian: far above rounding, far below its curvature.
-    step_deg = 1e-4
-    x0_m, y0_m = frame.from_lonlat(lon_deg, lat_deg)
-    x1_m, y1_m = frame.from_lonlat(lon_deg, lat_deg + step_deg)
-    return np.degrees(np.arctan2(x1_m - x0_m, y1_m - y0_m))
 
 
 def _check_frame(rows: Sequence[SiteRow], scene: Scene) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 HEIGHT = 150
 
 
-def histogram(layer: Mapping[str, Any], threshold: float | None) -> alt.LayerChart:
+def histogram(layer: Mapping[str, Any], threshold: float | None) -> alt.LayerChart | alt.FacetChart:
     """A histogram of a layer's outdoor cells.
 
     Parameters
@@ -82,7 +82,7 @@ def server_shares(layer: Mapping[str, Any]) -> alt.Chart | None:
             for item in items
         ]
     )  # fmt: skip
-    return (
+    bars: alt.Chart = (
         alt.Chart(table)
         .mark_bar(cornerRadius=2)
         .encode(
@@ -93,3 +93,4 @@ def server_shares(layer: Mapping[str, Any]) -> alt.Chart | None:
         )
         .properties(height=max(90, 19 * len(table)))
     )
+    return bars

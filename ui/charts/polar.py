@@ -27,17 +27,18 @@ def polar(antenna: Mapping[str, Any]) -> alt.HConcatChart:
     angle_deg = np.asarray(antenna["angle_deg"], float)
     keep = slice(None, None, max(1, len(angle_deg) // 360))
     maximum = max(max(antenna[name]) for name, *_ in _CUTS)
-    return alt.hconcat(
+    both: alt.HConcatChart = alt.hconcat(
         *(
             _cut(angle_deg[keep], np.asarray(antenna[name])[keep] - maximum, title, up, color)
             for name, title, up, color in _CUTS
         )
     ).configure_view(strokeWidth=0)
+    return both
 
 
 def _cut(
     angle_deg: np.ndarray, level_db: np.ndarray, title: str, boresight_deg: float, color: str
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     radius = np.clip(level_db + RANGE_DB, 0.0, None)
     around = np.radians(boresight_deg - angle_deg)
     curve = pd.DataFrame(
@@ -58,7 +59,7 @@ def _cut(
     marks = pd.DataFrame(
         {"x": [1.0] * 4, "y": [10.0, 20.0, 30.0, 40.0], "text": ["−30", "−20", "−10", "0 dB"]}
     )
-    plain = {"axis": None, "scale": alt.Scale(domain=[-42.0, 42.0])}
+    plain: dict[str, Any] = {"axis": None, "scale": alt.Scale(domain=[-42.0, 42.0])}
     x, y = alt.X("x:Q", **plain), alt.Y("y:Q", **plain)
     grid = (
         alt.Chart(rings)

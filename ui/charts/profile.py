@@ -12,7 +12,7 @@ import pandas as pd
 HEIGHT = 230
 
 
-def way(profile: Mapping[str, Any]) -> alt.LayerChart:
+def way(profile: Mapping[str, Any]) -> alt.LayerChart | alt.FacetChart:
     """Ground, buildings, the straight line, and 60 % of the first Fresnel zone around it.
 
     Parameters

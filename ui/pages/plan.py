@@ -19,6 +19,7 @@ from ui.plan.runs_panel import runs_panel
 from ui.plan.sectors_table import antennas, sectors_table
 from ui.plan.shown import Shown, difference, finished_runs, of_run, quick
 from ui.plan.sites_panel import sites_panel
+from ui.telling import tell
 
 Overlays = list[tuple[Shown, Mapping[str, Any], float | None]]
 
@@ -56,7 +57,7 @@ def _adopt() -> None:
     try:
         state.adopt_link()
     except RfplatformError as error:
-        st.error(f"The link can't be opened: {error}", icon=":material/link_off:")
+        tell(error, before="The link can't be opened: ")
         state.put("link", {})
         st.query_params.clear()
         state.adopt_link()
@@ -67,7 +68,7 @@ def _quick() -> tuple[Shown | None, str]:
     try:
         shown, area = quick(state.draft())
     except RfplatformError as error:
-        st.error(str(error), icon=":material/error:")
+        tell(error)
         return None, str(state.get("last_area") or "")
     state.put("last_area", area)
     return shown, area
@@ -86,7 +87,7 @@ def _chosen(quick_map: Shown | None) -> Shown | None:
     try:
         return of_run(run)
     except RfplatformError as error:
-        st.error(str(error), icon=":material/error:")
+        tell(error)
         return quick_map
 
 
@@ -96,7 +97,7 @@ def _overlays(shown: Shown, quick_map: Shown | None) -> Overlays:
         try:
             shown, other = difference(other, shown), None
         except RfplatformError as error:
-            st.error(str(error), icon=":material/error:")
+            tell(error)
     layer = layer_choice(shown)
     threshold = threshold_of(layer)
     opacity()
@@ -117,7 +118,7 @@ def _versus(quick_map: Shown | None) -> Shown | None:
     try:
         return quick_map if versus == "quick" else of_run(versus)
     except RfplatformError as error:
-        st.error(str(error), icon=":material/error:")
+        tell(error)
         return None
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pipelines.desk.uploads import KINDS, list_uploads, store_upload
+from pipelines.desk.uploads import list_uploads
 from rfplatform.errors import InputError
 from rfplatform.geodata.place import parse_bbox
 from ui.context import workspace
 from ui.plan import state
+from ui.telling import tell
+from ui.uploading import uploaded
 
 _BUILT_IN = {"helsinki": "Central Helsinki"}
 
@@ -60,26 +62,15 @@ def _choose(area: str) -> None:
 
 
 def _upload() -> None:
-    kind = KINDS["area"]
-    file = st.file_uploader(
+    upload = uploaded(
+        "area",
         "Map data",
-        help="An OpenStreetMap extract (.osm.pbf, .osm) or building footprints (.geojson, "
-        f".gpkg, .parquet), up to {kind.max_bytes / 1e6:.0f} MB. Extracts of any town: "
-        "download.geofabrik.de, or BBBike.",
-        key=f"plan.area_upload.{state.get('area_uploads', 0)}",
-        max_upload_size=round(kind.max_bytes / 1e6),
+        help="An OpenStreetMap extract (.osm.pbf, .osm) or building footprints (.geojson, .gpkg, "
+        ".parquet). Extracts of any town are at download.geofabrik.de and BBBike.",
     )
-    if file is None:
-        return
-    try:
-        with st.spinner("Reading the buildings …"):
-            upload = store_upload(workspace(), "area", file.name, file)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    state.put("area_uploads", state.get("area_uploads", 0) + 1)
-    _choose(upload.text)
-    st.rerun()
+    if upload is not None:
+        _choose(upload.text)
+        st.rerun()
 
 
 def _box() -> None:
@@ -94,7 +85,7 @@ def _box() -> None:
             try:
                 box = parse_bbox(text)
             except InputError as error:
-                st.error(str(error), icon=":material/error:")
+                tell(error)
                 return
             _choose(",".join(f"{edge:g}" for edge in box.bounds_deg))
             st.rerun()

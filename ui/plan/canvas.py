@@ -16,6 +16,7 @@ from ui.components.map import (
     Camera,
     Legend,
     MapEvent,
+    Mode,
     Overlay,
     SectorMarker,
     SiteMarker,
@@ -70,7 +71,7 @@ def canvas(
         st.rerun()
 
 
-def _mode() -> str:
+def _mode() -> Mode:
     if state.get("placing"):
         return "place"
     return "box" if state.get("cropping") else "inspect"

@@ -11,6 +11,7 @@ from ui.charts.profile import way
 from ui.context import previews
 from ui.plan import state
 from ui.plan.shown import Shown
+from ui.telling import tell
 from ui.words import number
 
 
@@ -88,7 +89,7 @@ def _profile(found: dict[str, object], lon_deg: float, lat_deg: float) -> None:
     try:
         profile = previews().profile(state.draft(), label, lon_deg, lat_deg)
     except RfplatformError as error:
-        st.error(str(error), icon=":material/error:")
+        tell(error)
         return
     st.altair_chart(way(profile), width="stretch")
     sight = "in sight" if profile["is_los"] else "not in sight"

@@ -10,6 +10,7 @@ from pipelines.desk.jobs import Job, cancel, list_jobs, start_map
 from rfplatform.errors import RfplatformError
 from ui.context import workspace
 from ui.plan import state
+from ui.telling import tell
 from ui.words import duration, number
 
 _EFFORT = {
@@ -67,7 +68,7 @@ def _start(kind: str, effort: str) -> None:
                 title=_title(f"ray traced, {effort.lower()}"),
             )
     except RfplatformError as error:
-        st.error(str(error), icon=":material/error:")
+        tell(error)
 
 
 def _title(how: str) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pipelines.antenna import described
 from pipelines.desk.sectors import TABLE, as_table, from_table
-from pipelines.desk.uploads import KINDS, list_uploads, store_upload
+from pipelines.desk.uploads import list_uploads
 from rfplatform.errors import InputError
-from rfplatform.geodata.sites import sites_csv
+from rfplatform.geodata.sites import SiteRow, sites_csv
 from ui.charts.polar import polar
 from ui.context import workspace
 from ui.plan import state
+from ui.telling import tell
+from ui.uploading import uploaded
 from ui.words import number
 
 _NAMED = ("tr38901", "isotropic", "dipole", "tr38901?rows=8&columns=4")
@@ -38,7 +41,7 @@ def sectors_table() -> None:
         try:
             rows = from_table(workspace(), edited.to_dict("records"))
         except InputError as error:
-            st.error(f"{error}. The map shows the table as it was before.", icon=":material/error:")
+            tell(error, after=". The map shows the table as it was before.")
             return
         changed = replace(draft, rows=rows)
         if changed != draft:
@@ -52,7 +55,7 @@ def sectors_table() -> None:
         st.space("stretch")
         st.download_button(
             "Site list",
-            sites_csv(draft.rows),
+            sites_csv(_as_files(draft.rows)),
             "sites.csv",
             "text/csv",
             icon=":material/download:",
@@ -61,7 +64,13 @@ def sectors_table() -> None:
         )
 
 
-def _columns() -> dict[str, object]:
+def _as_files(rows: Sequence[SiteRow]) -> list[SiteRow]:
+    """Rows whose uploaded antennas have the names of their files, as a list beside them needs."""
+    names = {upload.text: upload.original for upload in list_uploads(workspace(), "antenna")}
+    return [replace(row, antenna=names.get(row.antenna, row.antenna)) for row in rows]
+
+
+def _columns() -> dict[str, Any]:
     column = st.column_config
     return {
         "site": column.TextColumn("Site", width="small", required=True),
@@ -89,6 +98,9 @@ def antennas() -> None:
     uploads = {upload.text: upload.original for upload in list_uploads(workspace(), "antenna")}
     used = dict.fromkeys(row.antenna for row in draft.rows)
     names = list(dict.fromkeys([*used, *uploads, *_NAMED]))
+    if (new := state.get("new_antenna")) in names:
+        state.put("antenna", new)
+        state.put("new_antenna", "")
     left, right = st.columns([1.0, 1.7], gap="medium")
     with left:
         chosen = st.selectbox(
@@ -111,7 +123,7 @@ def antennas() -> None:
         try:
             about = _described(workspace().resolved(chosen), chosen)
         except InputError as error:
-            st.error(str(error), icon=":material/error:")
+            tell(error)
             return
         st.altair_chart(polar(about))
         widths = "  ·  ".join(
@@ -128,7 +140,7 @@ def antennas() -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _described(path: str, _shown: str) -> dict[str, object]:
+def _described(path: str, _shown: str) -> dict[str, Any]:
     return described(path)
 
 
@@ -139,24 +151,11 @@ def _give(antenna: str, sites: tuple[str, ...]) -> None:
 
 
 def _upload() -> None:
-    kind = KINDS["antenna"]
-    file = st.file_uploader(
+    upload = uploaded(
+        "antenna",
         "Upload a pattern",
         help="MSI Planet (.msi, .pln, .pla) or NSMA (.adf).",
-        key="plan.antenna_upload",
-        max_upload_size=max(1, round(kind.max_bytes / 1e6)),
     )
-    if file is None:
-        return
-    seen = hashlib.sha256(file.getvalue()).hexdigest()
-    if state.get("antenna_seen") == seen:
-        return
-    try:
-        upload = store_upload(workspace(), "antenna", file.name, file)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    state.put("antenna_seen", seen)
-    st.session_state.pop(state.key("antenna"), None)
-    st.toast(f"{upload.original} is there", icon=":material/check:")
-    st.rerun()
+    if upload is not None:
+        state.put("new_antenna", upload.text)
+        st.rerun()

@@ -53,7 +53,7 @@ def quick(draft: Draft) -> tuple[Shown | None, str]:
         Why there is none.
     """
     if not draft.rows:
-        return None, previews().area(draft.area, draft.bbox)
+        return None, previews().area(draft)
     name, area = previews().map(draft)
     return _opened("previews", name, workspace().previews / name, "Quick map"), area
 

@@ -7,12 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.desk.sectors import placed
-from pipelines.desk.uploads import KINDS, store_upload
-from rfplatform.errors import InputError
+from pipelines.desk.sectors import placed, without_lines
 from rfplatform.geodata.sites import SiteRow
-from ui.context import workspace
 from ui.plan import state
+from ui.uploading import uploaded
 
 _SHAPES: dict[str, tuple[tuple[float, ...], str]] = {
     "3 sectors": ((0.0, 120.0, 240.0), "tr38901"),
@@ -43,7 +41,7 @@ def sites_panel() -> None:
     if state.get("placing"):
         _template()
     with st.popover("Site list", icon=":material/table_view:", width="stretch"):
-        _upload()
+        _list()
 
 
 def _template() -> None:
@@ -88,25 +86,16 @@ def _radio_of(rows: tuple[SiteRow, ...]) -> dict[str, Any]:
     return {name: getattr(rows[-1], name) for name in names}
 
 
-def _upload() -> None:
-    kind = KINDS["sites"]
-    file = st.file_uploader(
+def _list() -> None:
+    upload = uploaded(
+        "sites",
         "Site list (CSV)",
         help="One row a sector, with the columns site, sector, lon, lat, height_m, azimuth_deg, "
         "downtilt_deg, power_dbm, frequency_hz, bandwidth_hz, antenna.",
-        key=f"plan.sites_upload.{state.get('sites_uploads', 0)}",
-        max_upload_size=max(1, round(kind.max_bytes / 1e6)),
     )
-    if file is not None:
-        try:
-            upload = store_upload(workspace(), "sites", file.name, file)
-            rows = tuple(SiteRow(**row) for row in upload.summary["rows"])
-        except InputError as error:
-            st.error(str(error), icon=":material/error:")
-            return
-        state.put("sites_uploads", state.get("sites_uploads", 0) + 1)
-        state.change(replace(state.draft(), rows=rows))
-        st.toast(f"{len(rows)} sectors from {upload.original}", icon=":material/check:")
+    if upload is not None:
+        rows = tuple(SiteRow(**row) for row in upload.summary["rows"])
+        state.change(replace(state.draft(), rows=without_lines(rows)))
         st.rerun()
     st.button(
         "Remove all sites",

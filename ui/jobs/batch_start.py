@@ -1,0 +1,130 @@
+"""A batch is started here: its jobs file, a look at what it would do, and the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pipelines.desk.collected import planned
+from pipelines.desk.jobs import start_batch
+from pipelines.desk.uploads import Upload, list_uploads
+from rfplatform.errors import RfplatformError
+from ui.context import workspace
+from ui.uploading import uploaded
+
+KIND = "jobs"
+PLANNED = "jobs.planned"
+
+_EXAMPLE = """name,area,site,solver,resolution
+centre,helsinki,"24.945,60.170,25,90",tr38901-uma,8
+low,helsinki,"24.945,60.170,15,90",tr38901-uma,8
+"""
+
+
+def batch_start(select: Callable[[str], None]) -> None:
+    """Draw it.
+
+    Parameters
+    ----------
+    select : callable
+        Opens the job that was started, by its id.
+    """
+    stored = uploaded(
+        KIND,
+        "Jobs file",
+        help="A row for each map: options of `rfplatform map` as columns. Paths in it are those "
+        "of this server; areas can be built-in names, boxes or places.",
+    )
+    files = list_uploads(workspace(), KIND)
+    if not files:
+        st.caption("A row for each map, as in this example:")
+        st.download_button(
+            "Example",
+            _EXAMPLE,
+            "jobs.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        return
+    known = {one.text: one for one in files}
+    if stored is not None:
+        st.session_state["jobs.file"] = stored.text
+    text = st.selectbox(
+        "Start with",
+        list(known),
+        format_func=lambda name: known[name].original,
+        key="jobs.file",
+    )
+    chosen = known[text]
+    workers = st.number_input(
+        "Workers", 0, 256, 0, key="jobs.workers", help="0: as many as this machine holds."
+    )
+    with st.container(horizontal=True):
+        look = st.button("Look first", icon=":material/visibility:", key="jobs.look")
+        start = st.button("Start", icon=":material/play_arrow:", type="primary", key="jobs.start")
+    if look:
+        _look(chosen)
+    if start:
+        _start(chosen, int(workers) or None, select)
+    told = st.session_state.get(PLANNED)
+    if told and told["of"] == chosen.text:
+        _summary(told)
+
+
+def _look(upload: Upload) -> None:
+    with st.spinner("Reading the areas: this may take a minute"):
+        try:
+            told = planned(workspace(), upload.text)
+        except RfplatformError as error:
+            told = {"error": str(error), "lines": getattr(error, "lines", ())}
+    st.session_state[PLANNED] = {**told, "of": upload.text}
+
+
+def _summary(told: Mapping[str, Any]) -> None:
+    if "error" in told:
+        st.error(
+            "\n\n".join([str(told["error"]), *(f"- {line}" for line in told["lines"])]),
+            icon=":material/error:",
+        )
+        return
+    st.markdown(
+        f"**{told['maps']:,} maps** of {len(told['jobs']):,} jobs, with {told['sectors']:,} "
+        "sectors in all"
+        + (f"; {told['empty']:,} tiles that no sector reaches" if told["empty"] else "")
+        + "."
+    )
+    has_faults = any(job["fault"] for job in told["jobs"])
+    st.dataframe(
+        told["jobs"],
+        hide_index=True,
+        column_order=["job", "solver", "maps", "sectors", *(["fault"] if has_faults else [])],
+        column_config={
+            "job": "Job",
+            "solver": "Solver",
+            "maps": st.column_config.NumberColumn("Maps", format="localized"),
+            "sectors": st.column_config.NumberColumn("Sectors", format="localized"),
+            "fault": "What is wrong",
+        },
+    )
+    if has_faults:
+        st.caption("Jobs with a fault are set aside when the batch runs; all others are made.")
+
+
+def _start(upload: Upload, workers: int | None, select: Callable[[str], None]) -> None:
+    try:
+        job = start_batch(
+            workspace(),
+            jobs_file=upload.text,
+            workers=workers,
+            title=Path(upload.original).stem,
+        )
+    except RfplatformError as error:
+        lines = [f"- {line}" for line in getattr(error, "lines", ())]
+        st.error("\n\n".join([str(error), *lines]), icon=":material/error:")
+        return
+    select(job.id)
+    st.rerun()

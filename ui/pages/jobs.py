@@ -1,0 +1,147 @@
+"""Jobs: what runs, what ran, what failed and why; and batches of many maps."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pipelines.desk.jobs import Job, find_job, list_jobs
+from rfplatform.errors import InputError
+from ui.context import workspace
+from ui.jobs.batch_start import batch_start
+from ui.jobs.detail import detail
+from ui.jobs.telling import KINDS, STATES, age, kind_of, live, progress, times, told_fault
+
+SHOWN = 15
+"""Jobs that are listed before somebody asks for more."""
+
+FAULT = "jobs.fault"
+
+_STYLE = """
+[class*="st-key-jobs-open-"] button { min-height: 0; padding: .15rem 0; font-weight: 600; }
+"""
+
+_GROUPS = {
+    "All states": tuple(STATES),
+    "Active": ("queued", "running", "stopping"),
+    "Done": ("done",),
+    "Failed": ("failed", "lost"),
+    "Cancelled": ("cancelled",),
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    st.html(f"<style>{_STYLE}</style>")
+    left, right = st.columns([1.0, 1.9], gap="medium")
+    with left:
+        st.subheader("Jobs", anchor=False)
+        told_fault(FAULT)
+        with st.expander("Start a batch of maps", icon=":material/add:"):
+            batch_start(_select)
+        kind, states = _filters()
+        active = any(job.is_active for job in list_jobs(workspace()))
+        live(lambda: _list(kind, states), active=active)
+    with right, st.container(border=True):
+        _selected()
+
+
+def _filters() -> tuple[str | None, tuple[str, ...]]:
+    """The kind and the states that are listed; None for all kinds."""
+    first, second = st.columns(2)
+    kind = first.selectbox(
+        "Kind",
+        [None, *KINDS],
+        format_func=lambda kind: "All kinds" if kind is None else KINDS[kind][0],
+        key="jobs.kind",
+        label_visibility="collapsed",
+    )
+    group = second.selectbox("State", list(_GROUPS), key="jobs.state", label_visibility="collapsed")
+    return kind, _GROUPS[group]
+
+
+def _list(kind: str | None, states: tuple[str, ...]) -> None:
+    jobs = list_jobs(workspace())
+    _redraw_page_when_one_ends(jobs)
+    if not jobs:
+        st.info(
+            "No jobs yet. Long work is listed here: ray-traced maps that you start on the Plan "
+            "page, calibrations of the Measurements page, batches and benchmarks.",
+            icon=":material/inbox:",
+        )
+        return
+    found = [job for job in jobs if kind in (None, job.kind) and job.state in states]
+    if not found:
+        st.info("No job is of this kind and state.", icon=":material/filter_alt_off:")
+    limit = st.session_state.get("jobs.limit", SHOWN)
+    for job in found[:limit]:
+        _row(job)
+    if len(found) > limit:
+        st.button(
+            f"Show more ({len(found) - limit:,})",
+            key="jobs.more",
+            width="stretch",
+            on_click=lambda: st.session_state.update({"jobs.limit": limit + 3 * SHOWN}),
+        )
+
+
+def _redraw_page_when_one_ends(jobs: list[Job]) -> None:
+    """What hangs on a job's end, its results and whether to look again, is outside of the list."""
+    active = {job.id for job in jobs if job.is_active}
+    before = st.session_state.get("jobs.active", active)
+    st.session_state["jobs.active"] = active
+    if before - active:
+        st.rerun()
+
+
+def _row(job: Job) -> None:
+    told, (kind, icon) = STATES[job.state], kind_of(job)
+    with st.container(border=job.id == _open_id(), gap=None):
+        st.button(
+            job.title,
+            key=f"jobs.open.{job.id}",
+            icon=icon,
+            type="tertiary",
+            on_click=_select,
+            args=(job.id,),
+            help="Show this job.",
+        )
+        state = f":{told.color}[{told.icon} {told.label}] · {kind}"
+        if job.is_active:
+            progress(job, brief=True)
+        elif job.state in ("failed", "lost"):
+            st.caption(f"{state} · {age(job)}  \n{_shortened(job.message)}")
+        else:
+            st.caption(f"{state} · {age(job)} · took {times(job)}")
+
+
+def _shortened(text: str, most: int = 140) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _select(name: str) -> None:
+    st.query_params["job"] = name
+
+
+def _open_id() -> str | None:
+    """The job that the URL names, else the newest."""
+    newest = list_jobs(workspace())[:1]
+    named: str | None = st.query_params.get("job")
+    return named or (newest[0].id if newest else None)
+
+
+def _selected() -> None:
+    name = _open_id()
+    if name is None:
+        st.caption("A job that is chosen at the left opens here, with its results and its files.")
+        return
+    try:
+        job = find_job(workspace(), name)
+    except InputError as error:
+        st.warning(str(error), icon=":material/search_off:")
+        st.button("Close", on_click=_close)
+        return
+    detail(job, select=_select, close=_close, fault=FAULT)
+
+
+def _close() -> None:
+    st.query_params.pop("job", None)
