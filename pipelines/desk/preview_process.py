@@ -22,6 +22,7 @@ from typing import Any
 from pipelines.desk.area import area_key, draw_area, read_area
 from pipelines.desk.display import difference, display_of_output, read_display
 from pipelines.desk.draft import Draft
+from pipelines.desk.quick import QuickMaps
 from pipelines.desk.workspace import Workspace
 from pipelines.map import checked, titled
 from pipelines.scene import open_scene, parse_where
@@ -67,6 +68,7 @@ class Desk:
 
     workspace: Workspace
     areas: OrderedDict[tuple[str, str | None], _Open] = field(default_factory=OrderedDict)
+    quick: QuickMaps = field(default_factory=QuickMaps)
 
     def area(self, draft: Draft) -> dict[str, Any]:
         """Open a draft's area and draw it, if that was not done; {"area": its key}."""
@@ -107,7 +109,9 @@ class Desk:
                 f"({MOST_CELLS / 1e6:.0f} million): take larger cells or a part of the area, or "
                 "start a job"
             )
-        radio_map = titled(plan.solver.load(None)(scene, sectors, grid), scene)
+        place = (opened.key, draft.terrain, draft.solver)
+        solved = self.quick.solve(place, plan.solver.load(None), scene, sectors, grid)
+        radio_map = titled(solved, scene)
         planning = planning_layers(radio_map, plan.assumptions)
         with staged(folder, overwrite=True) as partial:
             partial.mkdir()
