@@ -145,7 +145,6 @@ def start_map(
     rays_per_sector: float | None = None,
     target_noise_db: float | None = None,
     model: str = "",
-    terrain: str | None = None,
     formats: Sequence[str] = tuple(FORMATS),
 ) -> Job:
     """Start a map of a draft.
@@ -158,8 +157,6 @@ def start_map(
         By default the area's name.
     solver, rays_per_sector, target_noise_db, model
         See `pipelines.map.Config`; None is its default.
-    terrain : str, optional
-        A path, or "upload:NAME".
     formats : sequence of str
         Of `pipelines.map.FORMATS`; zarr, which is shown and calibrated, is written at any rate.
 
@@ -174,7 +171,6 @@ def start_map(
         "rays_per_sector": rays_per_sector,
         "target_noise_db": target_noise_db,
         "model": model,
-        "terrain": _absolute(ws, terrain) if terrain else None,
         "formats": list(dict.fromkeys(("zarr", *formats))),
     }
     return _start(ws, "map", title or f"Map of {draft.area}", options)

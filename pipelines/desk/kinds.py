@@ -129,8 +129,6 @@ def find_kind(name: str) -> Kind:
 def _map_config(order: Order) -> mapping.Config:
     more = {name: value for name, value in order.options.items() if value is not None}
     draft = Draft.from_dict(more.pop("draft"))
-    if "terrain" in more:
-        more["terrain"] = Path(order.workspace.resolved(more["terrain"]))
     more["formats"] = tuple(more["formats"])
     return draft.map_config(order.workspace, order.folder / SITES, out=order.out, **more)
 

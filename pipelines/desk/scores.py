@@ -75,21 +75,24 @@ def all_scores(ws: Workspace, registry: Registry) -> list[Scores]:
     InputError
         If the registry is damaged.
     """
-    found = [*_of_jobs(ws), *_of_reports(registry)]
+    found = [*job_scores(ws), *_of_reports(registry)]
     return sorted(found, key=lambda scores: scores.time, reverse=True)
+
+
+def job_scores(ws: Workspace) -> list[Scores]:
+    """What the workspace's own jobs scored, the newest first."""
+    found = [(job, read_json_file(job.out / RESULT)) for job in list_jobs(ws, "bench")]
+    return [
+        _scores("job", job.id, job.ended or job.created, body, body.get("rows"))
+        for job, body in found
+        if body is not None
+    ]
 
 
 def scores_of(scores: Sequence[Scores], benchmark: str) -> list[Scores]:
     """Those that have rows of a benchmark, with these rows alone."""
     narrowed = (one.of(benchmark) for one in scores)
     return [one for one in narrowed if one.rows]
-
-
-def _of_jobs(ws: Workspace) -> Iterator[Scores]:
-    for job in list_jobs(ws, "bench"):
-        body = read_json_file(job.out / RESULT)
-        if body is not None:
-            yield _scores("job", job.id, job.ended or job.created, body, body.get("rows"))
 
 
 def _of_reports(registry: Registry) -> Iterator[Scores]:

@@ -43,7 +43,7 @@ def histogram(layer: Mapping[str, Any], threshold: float | None) -> alt.LayerCha
         .encode(
             x=alt.X("from:Q", bin="binned", title=unit, axis=alt.Axis(tickCount=6, grid=False)),
             x2="to:Q",
-            y=alt.Y("share:Q", title="% of outdoor area", axis=alt.Axis(tickCount=3)),
+            y=alt.Y("share:Q", title="%", axis=alt.Axis(tickCount=3, titleAngle=0)),
             color=alt.Color("color:N", scale=None),
             opacity=alt.condition("datum.faint", alt.value(0.3), alt.value(1.0)),
             tooltip=[

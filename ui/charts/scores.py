@@ -44,6 +44,8 @@ def target(row: Row) -> str:
 def table(rows: Sequence[Row]) -> pd.DataFrame:
     """Rows of scores as texts; those that were skipped are left out.
 
+    Benchmarks are named where there are several.
+
     Parameters
     ----------
     rows : sequence of mapping
@@ -52,7 +54,7 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
     import pandas as pd
 
     scored = [row for row in rows if row.get("metric") and not row.get("skipped")]
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "Case": [row.get("case") or "–" for row in scored],
             "Metric": [metric_of(row) for row in scored],
@@ -65,6 +67,9 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
             "Baseline is": [row.get("baseline") or "–" for row in scored],
         }
     )
+    if len({row.get("benchmark") for row in scored}) > 1:
+        frame.insert(0, "Benchmark", [row.get("benchmark") or "–" for row in scored])
+    return frame
 
 
 _BETTER = {"lower": "↓ lower", "higher": "↑ higher"}
@@ -82,6 +87,7 @@ def columns(rows: Sequence[Row]) -> dict[str, Any]:
     subjects = sorted({str(row["subject"]) for row in rows if row.get("subject")})
     column = st.column_config
     return {
+        "Benchmark": column.TextColumn(width=130, pinned=True),
         "Case": column.TextColumn(width=112, pinned=True),
         "Metric": column.TextColumn(width=188),
         "Score": column.TextColumn(

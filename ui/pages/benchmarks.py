@@ -11,17 +11,18 @@ import streamlit as st
 
 from pipelines import bench
 from pipelines.desk.jobs import Job, cancel, list_jobs, start_bench
-from pipelines.desk.scores import Scores, all_scores, scores_of
+from pipelines.desk.scores import Scores, all_scores, job_scores, scores_of
 from pipelines.desk.workspace import Workspace
 from rfplatform.errors import RfplatformError
 from rfplatform.registry.registry import Registry
 from ui.context import workspace
+from ui.links import page_link
 from ui.listed import selection, side_by_side
 from ui.markdown import plain
 from ui.words import duration
 
-BENCHMARK = "benchmark"
-"""The query parameter of what is open."""
+BENCHMARK, JOB = "benchmark", "job"
+"""Query parameters of what is open, and of the job or report whose scores are meant."""
 
 WATCHED_S = 1.0
 _TABLE = "benchmarks.table"
@@ -57,14 +58,32 @@ def page() -> None:
             "Nothing was scored here yet. Choose a benchmark and run it.",
             icon=":material/leaderboard:",
         )
-    name = st.query_params.get(BENCHMARK) or next(
+    name = _asked(ws, listed, scores) or next(
         (b["name"] for b in shown if newest[b["name"]]), shown[0]["name"]
     )
-    listing, details = side_by_side(420)
-    with listing:
+    left, right = side_by_side(420)
+    with left:
         _list(shown, newest, name)
-    with details:
+    with right:
         _details(ws, listed, name, scores_of(scores, name))
+
+
+def _asked(
+    ws: Workspace, listed: Sequence[Mapping[str, str]], scores: Sequence[Scores]
+) -> str | None:
+    """The benchmark that the URL asks for, by its name or as the first of a job or a report."""
+    if BENCHMARK in st.query_params:
+        return st.query_params[BENCHMARK]
+    wanted = st.query_params.get(JOB)
+    scored = (row["benchmark"] for run in scores if run.name == wanted for row in run.rows)
+    ordered = (
+        b["name"]
+        for job in list_jobs(ws, "bench")
+        if job.id == wanted
+        for b in listed
+        if job.options.get("name") in (None, b["name"], _family(b["name"]))
+    )
+    return next(scored, None) or next(ordered, None)
 
 
 def _family(name: str) -> str:
@@ -77,7 +96,7 @@ def _scores(ws: Workspace) -> list[Scores]:
         return all_scores(ws, registry)
     except RfplatformError as error:
         st.warning(f"Reports can't be read: {plain(error)}", icon=":material/warning:")
-        return []
+        return job_scores(ws)
 
 
 def _list(
@@ -180,6 +199,8 @@ def _details(
 def _start(ws: Workspace, name: str) -> None:
     try:
         start_bench(ws, name=name)
+        if JOB in st.query_params:
+            del st.query_params[JOB]
     except RfplatformError as error:
         st.error(plain(error), icon=":material/error:")
 
@@ -188,9 +209,11 @@ def _run(runs: Sequence[Scores]) -> Scores:
     if len(runs) == 1:
         return runs[0]
     names = {run.name: run for run in runs}
+    wanted = st.query_params.get(JOB)
     chosen = st.selectbox(
         "Scores of",
         list(names),
+        index=list(names).index(wanted) if wanted in names else 0,
         format_func=lambda n: f"{_moment(names[n].time)}, rfplatform {names[n].version or '?'}",
         help="The newest run first.",
         key=f"benchmarks.run.{runs[0].name}",
@@ -210,9 +233,10 @@ def _origin(run: Scores) -> None:
         f"Python {run.python}" if run.python else "",
         f"{run.cpus} CPUs" if run.cpus else "",
         run.platform,
-        f"report {run.name}" if run.source == "report" else "",
     ]
     st.caption(" · ".join(plain(part) for part in parts if part))
+    if run.source == "report":
+        page_link("registry", "Open the report", ":material/lab_profile:", artifact=run.name)
     if run.differences:
         st.caption(
             f":material/info: Measured with {' and '.join(run.differences)}: compare with what is "

@@ -166,6 +166,8 @@ def _after(view: str, before: Shown, calibrated: Job) -> None:
             views.overlay_of(after, now, title="After"),
         ]
         views.draw(bounds, overlays=overlays, shown=after)
+        if was["legend"]["range"] != now["legend"]["range"]:
+            st.caption("Mind the legends: each map has colours of its own.")
     elif view == SPREAD:
         spread = after.layers.get(views.SPREAD)
         if spread is None:

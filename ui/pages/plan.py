@@ -12,7 +12,7 @@ from ui.plan import state
 from ui.plan.area_panel import area_panel
 from ui.plan.canvas import canvas
 from ui.plan.downloads import downloads
-from ui.plan.layer_panel import coverage, layer_choice, map_choice, opacity, threshold_of
+from ui.plan.layer_panel import coverage, layer_choice, map_choice, threshold_of
 from ui.plan.model_panel import model_panel
 from ui.plan.point_panel import point_panel
 from ui.plan.runs_panel import runs_panel
@@ -35,7 +35,7 @@ def page() -> None:
         with st.expander("Run a full map", icon=":material/route:", expanded=True):
             runs_panel()
     quick_map, area = _quick()
-    left, right = st.columns([3.1, 1.0], gap="small")
+    left, right = st.columns([2.75, 1.0], gap="small")
     overlays: Overlays = []
     with right:
         map_choice(finished_runs())
@@ -44,7 +44,7 @@ def page() -> None:
             overlays = _overlays(shown, quick_map)
     with left:
         if area:
-            canvas(area, overlays, state.get("opacity", 80) / 100.0)
+            canvas(area, overlays)
     first = overlays[0][0] if overlays else None
     _drawer(first)
     state.publish_link()
@@ -100,7 +100,6 @@ def _overlays(shown: Shown, quick_map: Shown | None) -> Overlays:
             tell(error)
     layer = layer_choice(shown)
     threshold = threshold_of(layer)
-    opacity()
     coverage(shown, layer, threshold)
     overlays: Overlays = [(shown, layer, threshold)]
     if other is not None and layer["name"] in other.layers:

@@ -35,12 +35,34 @@ def area_panel() -> None:
         _upload()
         st.divider()
         _box()
+        st.divider()
+        _terrain()
     if state.draft().bbox is not None:
         st.button(
             "Show the whole area again",
             icon=":material/zoom_out_map:",
             on_click=lambda: state.change(replace(state.draft(), bbox=None)),
             width="stretch",
+        )
+
+
+def _terrain() -> None:
+    """Give the area ground, or take it away."""
+    draft = state.draft()
+    upload = uploaded(
+        "terrain",
+        "Elevation model",
+        help="GeoTIFF (.tif) or SRTM (.hgt, .hgt.zip) over the area; without one the ground is "
+        "flat.",
+    )
+    if upload is not None:
+        state.change(replace(draft, terrain=upload.text))
+        st.rerun()
+    if draft.terrain is not None:
+        st.button(
+            "Flat ground again",
+            icon=":material/horizontal_rule:",
+            on_click=lambda: state.change(replace(state.draft(), terrain=None)),
         )
 
 
@@ -57,7 +79,7 @@ def _choose(area: str) -> None:
     state.change(
         state.default_draft()
         if area in _BUILT_IN
-        else replace(state.draft(), area=area, bbox=None, rows=())
+        else replace(state.draft(), area=area, bbox=None, terrain=None, rows=())
     )
 
 

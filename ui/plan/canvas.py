@@ -31,7 +31,7 @@ from ui.plan.sites_panel import place_at
 from ui.urls import area_urls, tile_url
 
 KEY = "plan_map"
-HEIGHT = "max(430px, calc(100dvh - 19rem))"
+HEIGHT = "max(430px, calc(100dvh - 12.5rem))"
 _OMNIDIRECTIONAL = ("isotropic", "dipole")
 _COLORS = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7b5ea7", "#8c6d31",
@@ -41,7 +41,6 @@ _COLORS = (
 def canvas(
     area: str,
     overlays: list[tuple[Shown, Mapping[str, Any], float | None]],
-    opacity: float,
 ) -> None:
     """Draw the map, and do what was done on it.
 
@@ -51,12 +50,11 @@ def canvas(
         The area's key.
     overlays : list of tuple
         A map, its layer and the threshold; two of them stand side by side.
-    opacity : float
     """
     event = map_view(
         key=KEY,
         background=_background(area),
-        overlays=[_overlay(*one, opacity) for one in overlays],
+        overlays=[_overlay(*one) for one in overlays],
         sites=_markers(overlays[0][0] if overlays else None),
         selected=state.get("selected"),
         mode=_mode(),
@@ -88,15 +86,12 @@ def _background(area: str) -> Background:
     )
 
 
-def _overlay(
-    shown: Shown, layer: Mapping[str, Any], threshold: float | None, opacity: float
-) -> Overlay:
+def _overlay(shown: Shown, layer: Mapping[str, Any], threshold: float | None) -> Overlay:
     return Overlay(
         tile_url(shown.kind, shown.name, layer["name"], threshold),
         tuple(shown.display["bounds"]),
         shown.title,
-        opacity,
-        Legend(layer["title"], layer["unit"], layer["legend"]),
+        legend=Legend(layer["title"], layer["unit"], layer["legend"]),
     )
 
 

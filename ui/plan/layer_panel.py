@@ -77,26 +77,16 @@ def layer_choice(shown: Shown) -> Mapping[str, Any]:
         index=list(layers).index(current),
         format_func=lambda name: layers[name]["title"],
         key="plan.layer_choice." + "-".join(layers)[:200] + current,
-        help="What is drawn.",
+        help=_sentence(layers[current].get("comment") or "What is drawn") + ".",
     )
     # A layer that this map lacks stays wished for: another may have it.
     if chosen != current or wanted in layers:
         state.put("layer", chosen)
-    if layers[chosen].get("comment"):
-        st.caption(_sentence(layers[chosen]["comment"]))
     return layers[chosen]
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def opacity() -> float:
-    """How much of the map below shines through."""
-    percent_ = st.slider(
-        "Opacity, %", 0, 100, 80, 5, key=state.key("opacity"), help="Of the radio map."
-    )
-    return percent_ / 100.0
 
 
 def threshold_of(layer: Mapping[str, Any]) -> float | None:
@@ -126,8 +116,8 @@ def coverage(shown: Shown, layer: Mapping[str, Any], threshold: float | None) ->
         area_km2 = facts.get("outdoor_km2")
         covered = "" if area_km2 is None else f"{number(share * area_km2, 2)} km²"
         left, right = st.columns(2)
-        left.metric("Covered, of outdoors", percent(share, 1), help=covered)
-        right.metric("Median", f"{number(layer.get('median'), 1)} {layer['unit']}")
+        left.metric("Covered", percent(share, 1), help=f"Of the outdoor area: {covered}.")
+        right.metric(f"Median, {layer['unit']}", number(layer.get("median"), 1))
     if layer["legend"]["kind"] == "scale" and layer.get("distribution"):
         st.altair_chart(histogram(layer, threshold), width="stretch")
     else:

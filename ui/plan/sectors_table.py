@@ -39,7 +39,8 @@ def sectors_table() -> None:
     )
     if not edited.equals(table):
         try:
-            rows = from_table(workspace(), edited.to_dict("records"))
+            records: list[dict[str, Any]] = edited.to_dict("records")  # type: ignore[assignment]
+            rows = from_table(workspace(), records)
         except InputError as error:
             tell(error, after=". The map shows the table as it was before.")
             return

@@ -23,20 +23,19 @@ _SHAPES: dict[str, tuple[tuple[float, ...], str]] = {
 def sites_panel() -> None:
     """Place sites, and take or give lists of them."""
     past, future = state.get("past", []), state.get("future", [])
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         st.toggle(
             "Place a site",
             key=state.key("placing"),
             help="Then click on the map. Esc, or this switch, ends it. Drag a site to move it.",
         )
-        st.space("stretch")
         st.button(
             "", icon=":material/undo:", help="Undo", on_click=state.undo, disabled=not past,
-            key="plan.undo",
+            key="plan.undo", type="tertiary",
         )  # fmt: skip
         st.button(
             "", icon=":material/redo:", help="Redo", on_click=state.redo, disabled=not future,
-            key="plan.redo",
+            key="plan.redo", type="tertiary",
         )  # fmt: skip
     if state.get("placing"):
         _template()

@@ -255,7 +255,7 @@ def test_what_is_wrong_at_once_leaves_nothing(ws, tmp_path):
         (lambda: quick(ws, rays_per_sector=-1.0), "rays"),
         (lambda: quick(ws, formats=("jpg",)), "unknown format"),
         (lambda: quick(ws, Draft(area="upload:no.osm", rows=ROWS)), "no such upload"),
-        (lambda: quick(ws, terrain="upload:no.tif"), "no such upload"),
+        (lambda: quick(ws, Draft(terrain="upload:no.tif", rows=ROWS)), "no such upload"),
         (lambda: start_bench(ws, name="speeed"), "unknown benchmark"),
         (lambda: start_batch(ws, jobs_file=str(faulty)), "resolution"),
         (lambda: start_batch(ws, jobs_file="upload:0123456789.csv"), "upload:0123456789.csv"),

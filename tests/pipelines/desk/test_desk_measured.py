@@ -22,7 +22,7 @@ TEST = "upload:drive.csv"
 def made(tmp_path_factory):
     """A closed-form map of central Helsinki."""
     out = tmp_path_factory.mktemp("measured") / "map"
-    given = ["map", "helsinki", "--solver", "free-space", "--resolution", "16", "--out", str(out)]
+    given = ["map", "helsinki", "--solver", "free-space", "--resolution", "32", "--out", str(out)]
     assert cli.main([*given, "--formats", "zarr"]) == 0
     return out
 
@@ -38,7 +38,7 @@ def workspace(made, tmp_path_factory):
     for i in (0, 1):
         for device, shift in (("p", 2.0), ("q", -2.0)):
             lit = np.argwhere(np.isfinite(level[i]))
-            row, column = lit[rng.choice(len(lit), 60, replace=False)].T
+            row, column = lit[rng.choice(len(lit), 40, replace=False)].T
             lon, lat = found.grid.frame.to_lonlat(found.grid.x_m()[column], found.grid.y_m()[row])
             value = level[i, row, column] - 20.0 + shift
             lines += [
@@ -50,6 +50,12 @@ def workspace(made, tmp_path_factory):
     lines += [f"{lat:.7f},{lon:.7f},-90,x,p", "0,0,-90,x,p", "61.5,24.94,-91,x,p"]
     (place.uploads / "drive.csv").write_text("\n".join(lines) + "\n")
     return place
+
+
+@pytest.fixture
+def without_child(monkeypatch):
+    """What the child would do, here: it takes a second to start one."""
+    monkeypatch.setattr(desk, "_ask_child", desk.write_measured)
 
 
 COLUMNS = {
@@ -69,7 +75,7 @@ def _points(found):
 def test_levels_need_no_map(workspace):
     found = measured(workspace, TEST, columns=COLUMNS)
     assert found.folder == workspace.previews / found.key
-    assert found.stats["readings"] == 242
+    assert found.stats["readings"] == 162
     assert found.stats["rejected"] == {"no fix": 1}
     assert found.stats["all"] is None
     assert {point["error_db"] for point in _points(found)} == {None}
@@ -100,6 +106,7 @@ def test_it_is_found_out_once(workspace, made, monkeypatch):
     assert measured(workspace, TEST, columns=COLUMNS, radio_map=made) == first
 
 
+@pytest.mark.usefixtures("without_child")
 def test_cells_are_named(workspace, made):
     label = read_zarr(made / "radio_map.zarr").sectors[2].label
     found = measured(workspace, TEST, columns=COLUMNS, radio_map=made, cells={"x": label})
@@ -107,6 +114,7 @@ def test_cells_are_named(workspace, made):
     assert label in {one["name"] for one in found.stats["by_cell"]}
 
 
+@pytest.mark.usefixtures("without_child")
 def test_no_cell_of_the_map_is_a_note_and_no_error(workspace, made):
     columns = {**COLUMNS, "cell": "device"}
     found = measured(workspace, TEST, columns=columns, radio_map=made)
@@ -136,10 +144,16 @@ def test_a_calibration_that_left_nothing_out_is_told(workspace, tmp_path):
         predicted(workspace, tmp_path)
 
 
+def test_the_child_tells_what_is_wrong(workspace):
+    (workspace.uploads / "bad.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="no column is known as latitude"):
+        measured(workspace, "upload:bad.csv")
+
+
+@pytest.mark.usefixtures("without_child")
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("a,b\n1,2\n", None, "no column is known as latitude"),
         ("lat,lon,rsrp\n1,2,x\n", None, "none of 1 rows is good"),
         ("lat,lon,rsrp\n1,2,-90\n", {"latitude": "lat", "longitude": "lon", "rsrp": "z"},
          "has no column 'z'"),

@@ -15,7 +15,7 @@ Bounds = tuple[float, float, float, float]
 """West, south, east, north in degrees."""
 
 Mode = Literal["inspect", "place", "box", "none"]
-"""What a click does: tell the point, place a site, draw a rectangle, nothing."""
+"""What a click beside sites and areas does: tell the point, place a site, draw a box, nothing."""
 
 Kind = Literal["click", "place", "cancel", "box", "site", "sector", "move", "area"]
 """What happened: see `MapEvent`."""
@@ -281,7 +281,7 @@ def map_view(
     camera : Camera, optional
         Where the map opens; later changes of it do nothing.
     look_at : Camera, optional
-        Whenever it changes, the map goes there.
+        Whenever it changes, the map goes there; it opens there without a `camera`.
     three_d : bool
         Whether it opens in 3D.
     height : int or str

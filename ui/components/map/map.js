@@ -640,9 +640,10 @@ class Dashboard {
       loaded(parent, "link", { rel: "stylesheet", href: ownUrl(lib.map_css) }),
       loadLibrary(lib.maplibre_js),
     ])
-    if (this.ending.signal.aborted) return
     // Street names are drawn on a canvas, which does not wait for a font.
-    await Promise.all([500, 600].map((weight) => document.fonts.load(`${weight} 12px ${this.theme.font}`)))
+    const { font } = this.theme
+    await Promise.allSettled([500, 600].map((weight) => document.fonts.load(`${weight} 12px ${font}`)))
+    if (this.ending.signal.aborted) return
     this.root.style.visibility = ""
     if (!hasWebGL()) {
       this.tell(
@@ -697,8 +698,9 @@ class Dashboard {
     this.attribution.replaceChildren(...attributionOf(background?.attribution))
     this.showMode()
     for (const pane of this.panes) pane.show()
-    if (before.background && background && !same(before.background.bounds, background.bounds)) this.fit()
-    if (lookAt && before.background !== undefined && !same(before.look_at, lookAt)) this.lookAt(lookAt)
+    if (!before.key) return
+    if (background && !same(before.background?.bounds, background.bounds)) this.fit()
+    if (lookAt && !same(before.look_at, lookAt)) this.lookAt(lookAt)
   }
 
   get first() {
@@ -778,9 +780,10 @@ class Dashboard {
   // ---- camera
 
   opening() {
-    const { camera, background } = this.data
+    const { background } = this.data
+    const camera = this.data.camera ?? this.data.look_at
     const pitch = this.threeD ? PITCH_DEG : 0
-    if (this.panes[0]?.map) return { ...this.first.camera() }
+    if (this.panes.length) return this.first.camera()
     if (camera) {
       return {
         center: [camera.lon, camera.lat], zoom: camera.zoom, bearing: camera.bearing,
@@ -938,6 +941,7 @@ class Pane {
     this.ghost.hidden = true
     this.element.append(this.canvas, this.ghost, this.cross, this.title, this.legend)
     dashboard.stage.append(this.element)
+    this.legend.classList.toggle("rf-folded", this.element.clientWidth < 420)
     this.map = this.makeMap()
     window.__rfMaps ??= {}
     this.name = dashboard.data.key + (index ? `:${index}` : "")
@@ -1511,7 +1515,7 @@ class Site {
     this.button.setAttribute(
       "aria-label", `Site ${site.name}, ${count} ${count === 1 ? "sector" : "sectors"}${keys}`,
     )
-    if (!this.held) this.marker.setLngLat([site.lon, site.lat])
+    if (!this.drag && !this.nudged) this.marker.setLngLat([site.lon, site.lat])
   }
 
   moveTo(lngLat) {
@@ -1523,7 +1527,7 @@ class Site {
   }
 
   moved() {
-    this.held = null
+    this.nudged = false
     this.pane.dashboard.emit("move", { site: this.site.name, lon: this.lngLat.lng, lat: this.lngLat.lat })
   }
 
@@ -1540,31 +1544,32 @@ class Site {
     }
     handle.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return
-      const pixel = map.project(this.lngLat)
-      this.held = { x: event.clientX, y: event.clientY, dx: pixel.x - event.clientX, dy: pixel.y - event.clientY }
+      const { x, y } = map.project(this.lngLat)
+      const { clientX, clientY } = event
+      this.drag = { clientX, clientY, dx: x - clientX, dy: y - clientY, far: false }
       handle.setPointerCapture(event.pointerId)
     })
-    handle.addEventListener("pointermove", (event) => {
-      const { held } = this
-      if (!held?.dx && held?.dx !== 0) return
-      const far = Math.hypot(event.clientX - held.x, event.clientY - held.y)
-      if (!this.site.movable || (!held.moving && far < 4)) return
-      held.moving = true
+    handle.addEventListener("pointermove", ({ clientX, clientY }) => {
+      const { drag } = this
+      if (!drag || !this.site.movable) return
+      drag.far ||= Math.hypot(clientX - drag.clientX, clientY - drag.clientY) > 3
+      if (!drag.far) return
       handle.classList.add("rf-dragged")
-      this.moveTo(map.unproject([event.clientX + held.dx, event.clientY + held.dy]))
+      this.moveTo(map.unproject([clientX + drag.dx, clientY + drag.dy]))
     })
-    handle.addEventListener("pointerup", () => {
-      const { held } = this
-      if (!held) return
+    const letGo = () => {
+      const { drag } = this
       handle.classList.remove("rf-dragged")
-      this.held = null
-      if (held.moving) this.moved()
-      else this.choose()
+      this.drag = null
+      return drag
+    }
+    handle.addEventListener("pointerup", () => {
+      const drag = letGo()
+      if (drag?.far) this.moved()
+      else if (drag) this.choose()
     })
     handle.addEventListener("pointercancel", () => {
-      handle.classList.remove("rf-dragged")
-      this.held = null
-      this.moveTo([this.site.lon, this.site.lat])
+      if (letGo()?.far) this.moveTo([this.site.lon, this.site.lat])
     })
     handle.addEventListener("keydown", (event) => this.keyed(event))
   }
@@ -1583,11 +1588,9 @@ class Site {
     if (!this.site.movable) return
     const step = event.shiftKey ? 25 : 5
     const { lng, lat } = this.lngLat
-    const degree = (Math.PI * EARTH_M) / 180
-    this.held = { keys: true }
-    this.moveTo([
-      lng + (way[0] * step) / (degree * Math.cos((lat * Math.PI) / 180)), lat + (way[1] * step) / degree,
-    ])
+    const [east, north] = metres([lng, lat], [lng + 1, lat + 1])
+    this.nudged = true
+    this.moveTo([lng + (way[0] * step) / east, lat + (way[1] * step) / north])
     this.pane.dashboard.later(`site:${this.site.name}`, KEY_DELAY_MS, () => this.moved())
   }
 
