@@ -26,6 +26,10 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "calibration.json": ("Report", "All scores, and how they were made."),
     "failures.csv": ("Failures", "What was set aside, with its last words."),
     "catalog.parquet": ("Catalogue", "A table of all maps with their footprints (GeoParquet)."),
+    "radio_map.zarr.zip": ("Zarr", "The whole map, for xarray; zipped."),
+    "buildings.parquet": ("Buildings", "Footprints and heights (GeoParquet)."),
+    "building_heights.tif": ("Heights", "GeoTIFF of the buildings' heights."),
+    "map.json": ("Record", "Every option, seed and input of this map."),
     "run.json": ("Record", "Every option, seed, version and input."),
 }
 """Files of an output: what a button says of each, in a few words and in more."""

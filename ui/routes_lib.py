@@ -39,7 +39,7 @@ def library_url(name: str, base: str = "") -> str:
     Parameters
     ----------
     name : str
-        "maplibre-gl.js", "maplibre-gl.css", "map.js" or "map.css".
+        "maplibre-gl.js" or "maplibre-gl.css", or a script or style of our map, such as "map.js".
     base : str
         See `library_routes`.
 
@@ -81,7 +81,7 @@ def _maplibre() -> Path:
 
 
 def _path(name: str) -> Path:
-    if name in ("map.js", "map.css"):
+    if name in {path.name for path in _OURS.iterdir() if path.suffix in _KINDS}:
         return _OURS / name
     if name in ("maplibre-gl.js", "maplibre-gl.css"):
         return _maplibre() / name

@@ -82,7 +82,7 @@ def _app(workspace: Workspace, base: str) -> Any:  # noqa: ANN401  (streamlit's 
     from ui.routes import routes
 
     return App(
-        Path(__file__).with_name("app.py"),
+        Path(__file__).parent / "app" / "script.py",
         routes=routes(workspace, base),
         middleware=[Middleware(SecurityHeaders)],
     )
@@ -96,6 +96,7 @@ def _options(config: Config, base: str) -> dict[str, Any]:
         "server.port": config.port,
         "server.baseUrlPath": base.strip("/"),
         "server.headless": True,
+        "runner.magicEnabled": False,
         "server.fileWatcherType": "none",
         "server.maxUploadSize": MAX_UPLOAD_MB,
         "server.enableXsrfProtection": True,

@@ -7,6 +7,7 @@ import streamlit as st
 from pipelines.desk.uploads import KINDS, Upload, store_upload
 from rfplatform.errors import RfplatformError
 from ui.context import workspace
+from ui.telling import tell
 
 
 def uploaded(kind: str, label: str, *, help: str) -> Upload | None:  # noqa: A002  (streamlit's)
@@ -34,7 +35,7 @@ def uploaded(kind: str, label: str, *, help: str) -> Upload | None:  # noqa: A00
             with st.spinner("Reading the file"):
                 st.session_state[found] = store_upload(workspace(), kind, file.name, file)
         except RfplatformError as error:
-            st.error(str(error), icon=":material/error:")
+            tell(error)
             return None
         st.session_state[count] = st.session_state.get(count, 0) + 1
         st.rerun()

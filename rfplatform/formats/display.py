@@ -52,6 +52,8 @@ class Scale:
         From which on a cell counts as covered, at first.
     lowest : float, optional
         The scale begins there.
+    ends : tuple of float, optional
+        Of the scale, whatever the values: colours of one map then mean the same in the next.
     symmetric : bool
         About 0.
     """
@@ -63,13 +65,14 @@ class Scale:
     unit: str | None = None
     threshold: float | None = None
     lowest: float | None = None
+    ends: tuple[float, float] | None = None
     symmetric: bool = False
 
 
 SCALES: Mapping[str, Scale] = {
-    "ss_rsrp_dbm": Scale(threshold=-100.0),
+    "ss_rsrp_dbm": Scale(threshold=-100.0, ends=(-125.0, -60.0)),
     "ss_rsrq_db": Scale("cividis", step=1.0, bin=0.5, threshold=-15.0),
-    "ss_sinr_db": Scale("plasma", threshold=0.0),
+    "ss_sinr_db": Scale("plasma", threshold=0.0, ends=(-10.0, 30.0)),
     "path_gain_db": Scale("viridis"),
     "rate_bps": Scale("cividis", 10.0, 5.0, 1e6, "Mbit/s", threshold=30.0, lowest=0.0),
     "dominance_db": Scale("cividis", threshold=6.0, lowest=0.0),
@@ -388,7 +391,9 @@ def _legend(scale: Scale, known: FloatArray) -> dict[str, Any]:
     low, high = np.percentile(known, [1, 99]) if known.size else (0.0, scale.step)
     step = scale.step
     low, high = step * float(np.floor(low / step)), step * float(np.ceil(high / step))
-    if scale.symmetric:
+    if scale.ends is not None:
+        low, high = scale.ends
+    elif scale.symmetric:
         high = max(abs(low), abs(high), 2 * step)
         low = -high
     elif scale.lowest is not None:

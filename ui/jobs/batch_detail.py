@@ -14,6 +14,7 @@ from pipelines.desk.jobs import Job
 from ui.background import background_over, united
 from ui.components.map import AreaMarker, map_view
 from ui.files import KNOWN, file_button, file_buttons
+from ui.markdown import plain
 from ui.words import duration, number, percent, size
 
 KEY = "jobs_map"
@@ -45,7 +46,7 @@ def batch_counts(job: Job) -> None:
         columns[2].metric("Running", f"{told.get('running') or 0:,}")
         columns[3].metric("Waiting", f"{told.get('waiting') or 0:,}")
         for text in list(told.get("now") or [])[:4]:
-            st.caption(f":material/arrow_right: {text}")
+            st.caption(f":material/arrow_right: {plain(text)}")
         return
     columns[2].metric("There already", f"{told.get('already') or 0:,}")
     took_s = (job.ended or time.time()) - (job.started or job.created)
@@ -179,7 +180,7 @@ def _legend() -> None:
 def _facts(one: CollectedMap, level_dbm: float) -> None:
     facts = one.facts
     with st.container(border=True):
-        st.markdown(f"**{one.title}**  \n:gray[{one.job}]")
+        st.markdown(f"**{plain(one.title)}**  \n:gray[{plain(one.job)}]")
         columns = st.columns(4)
         columns[0].metric("Served", percent(one.shares.get(level_dbm), 1))
         columns[1].metric("Median SS-RSRP", f"{number(facts['median_ss_rsrp_dbm'], 1)} dBm")
@@ -187,7 +188,7 @@ def _facts(one: CollectedMap, level_dbm: float) -> None:
         noise_db = facts["noise_db"]
         columns[3].metric("Noise", "none" if noise_db is None else f"{number(noise_db, 1)} dB")
         said = [
-            str(facts["solver"]),
+            plain(facts["solver"]),
             f"{facts['sectors']} sectors",
             f"{facts['cells']} cells of {facts['resolution_m']:g} m",
             size(facts["size_bytes"] or 0),

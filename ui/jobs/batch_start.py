@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from pipelines.desk.jobs import start_batch
 from pipelines.desk.uploads import Upload, list_uploads
 from rfplatform.errors import RfplatformError
 from ui.context import workspace
+from ui.markdown import plain
+from ui.telling import tell
 from ui.uploading import uploaded
 
 KIND = "jobs"
@@ -86,10 +88,7 @@ def _look(upload: Upload) -> None:
 
 def _summary(told: Mapping[str, Any]) -> None:
     if "error" in told:
-        st.error(
-            "\n\n".join([str(told["error"]), *(f"- {line}" for line in told["lines"])]),
-            icon=":material/error:",
-        )
+        _tell(str(told["error"]), told["lines"])
         return
     st.markdown(
         f"**{told['maps']:,} maps** of {len(told['jobs']):,} jobs, with {told['sectors']:,} "
@@ -123,8 +122,12 @@ def _start(upload: Upload, workers: int | None, select: Callable[[str], None]) -
             title=Path(upload.original).stem,
         )
     except RfplatformError as error:
-        lines = [f"- {line}" for line in getattr(error, "lines", ())]
-        st.error("\n\n".join([str(error), *lines]), icon=":material/error:")
+        _tell(str(error), getattr(error, "lines", ()))
         return
     select(job.id)
     st.rerun()
+
+
+def _tell(summary: str, lines: Sequence[str]) -> None:
+    """What is wrong with a jobs file: in a line, and fault by fault."""
+    tell(summary, after="".join(f"\n- {plain(line)}" for line in lines))

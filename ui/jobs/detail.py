@@ -25,6 +25,7 @@ from ui.jobs.telling import (
     times,
 )
 from ui.links import page_link
+from ui.markdown import plain
 from ui.words import number, percent
 
 _KEPT = {
@@ -52,10 +53,10 @@ def detail(
     """
     kind, icon = kind_of(job)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"#### {icon} {job.title}")
+        st.markdown(f"#### {icon} {plain(job.title)}")
         st.space("stretch")
         state_badge(job)
-    st.caption(" · ".join([kind, *_asked(job)]))
+    st.caption(" · ".join([kind, *map(plain, _asked(job))]))
     live(lambda: _live_part(job.id), active=job.is_active)
     _actions(job, select, close, fault)
     if job.is_over:
@@ -201,7 +202,7 @@ def _map_facts(job: Job) -> None:
     noise = "none" if noise_db is None else f"{number(noise_db, 1)} dB"
     columns[3].metric("Noise", noise, help="Standard error of a traced level; others have none.")
     for text in list(job.details.get("warnings") or [])[:5]:
-        st.warning(str(text), icon=":material/warning:")
+        st.warning(plain(text), icon=":material/warning:")
     picture = job.out / "radio_map.png"
     if picture.is_file():
-        st.image(str(picture), caption=job.title)
+        st.image(str(picture), caption=plain(job.title))

@@ -10,6 +10,8 @@ import streamlit as st
 
 from pipelines.desk.jobs import Job
 from rfplatform.errors import RfplatformError
+from ui.markdown import plain
+from ui.telling import tell
 from ui.words import duration, number, percent
 
 LIVE_S = 1.5
@@ -92,7 +94,7 @@ def progress(job: Job, *, brief: bool = False) -> None:
     """
     share = min(1.0, max(0.0, job.share or 0.0))
     shown = "" if job.share is None else f" · {percent(share)}"
-    st.progress(share, text=f"{job.message}{shown}")
+    st.progress(share, text=f"{plain(job.message)}{shown}")
     said = [times(job)]
     if job.noise_db is not None:
         said.append(f"noise {number(job.noise_db, 1)} dB so far")
@@ -105,7 +107,7 @@ def progress(job: Job, *, brief: bool = False) -> None:
 def last_words(job: Job) -> None:
     """Why a job failed, and the end of its log."""
     if job.state in ("failed", "lost"):
-        st.error(job.message, icon=STATES[job.state].icon)
+        tell(job.message)
     tail = job.log_tail(LOG_LINES)
     if tail:
         with st.expander("Last words of its log", icon=":material/notes:"):
@@ -129,4 +131,4 @@ def told_fault(key: str) -> None:
     """Tell once what `attempt` kept."""
     fault = st.session_state.pop(key, None)
     if fault:
-        st.error(fault, icon=":material/error:")
+        tell(fault)

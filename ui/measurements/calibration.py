@@ -16,6 +16,8 @@ from ui.context import workspace
 from ui.files import file_buttons
 from ui.jobs.telling import age, attempt, last_words, live, progress, told_fault
 from ui.links import page_link
+from ui.markdown import plain
+from ui.telling import tell
 from ui.words import number, percent
 
 JOB = "measurements.job"
@@ -68,7 +70,7 @@ def start(
     unclear = [name for name in stats["unclear"] if name not in cells]
     if unclear:
         st.warning(
-            f"{', '.join(unclear[:3])}: could be several sectors. Say which under Cells.",
+            f"{plain(', '.join(unclear[:3]))}: could be several sectors. Say which under Cells.",
             icon=":material/help:",
         )
     if st.button(
@@ -90,7 +92,7 @@ def start(
                 cells=cells,
             )
         except RfplatformError as error:
-            st.error(str(error), icon=":material/error:")
+            tell(error)
         else:
             st.session_state[JOB] = job.id
             st.rerun()
@@ -194,7 +196,7 @@ def before_and_after(report: Mapping[str, Any]) -> None:
     )
     st.altair_chart(method_scores(report["scores"], report["method"]))
     for note in list(report.get("notes") or [])[:5]:
-        st.caption(f":material/info: {note}")
+        st.caption(f":material/info: {plain(note)}")
 
 
 def offsets(report: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from pipelines.desk.jobs import Job, list_jobs
 from pipelines.desk.uploads import Upload, list_uploads
 from ui.context import workspace
 from ui.jobs.telling import age
+from ui.markdown import plain
 from ui.uploading import uploaded
 from ui.words import number
 
@@ -186,5 +187,7 @@ def reading_words(stats: Mapping[str, Any]) -> str:
         said.append(f"{number(points['shown'])} of {number(points['all'])} points shown")
     if stats.get("beyond"):
         said.append(f"{number(stats['beyond'])} beyond the map")
-    said += [f"{number(count)} rows left out: {why}" for why, count in stats["rejected"].items()]
+    said += [
+        f"{number(count)} rows left out: {plain(why)}" for why, count in stats["rejected"].items()
+    ]
     return " · ".join(said)

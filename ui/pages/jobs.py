@@ -10,11 +10,13 @@ from ui.context import workspace
 from ui.jobs.batch_start import batch_start
 from ui.jobs.detail import detail
 from ui.jobs.telling import KINDS, STATES, age, kind_of, live, progress, times, told_fault
+from ui.markdown import plain
 
 SHOWN = 15
 """Jobs that are listed before somebody asks for more."""
 
 FAULT = "jobs.fault"
+ALL = "All kinds"
 
 _STYLE = """
 [class*="st-key-jobs-open-"] button { min-height: 0; padding: .15rem 0; font-weight: 600; }
@@ -45,13 +47,13 @@ def page() -> None:
         _selected()
 
 
-def _filters() -> tuple[str | None, tuple[str, ...]]:
-    """The kind and the states that are listed; None for all kinds."""
+def _filters() -> tuple[str, tuple[str, ...]]:
+    """The kind and the states that are listed."""
     first, second = st.columns(2)
     kind = first.selectbox(
         "Kind",
-        [None, *KINDS],
-        format_func=lambda kind: "All kinds" if kind is None else KINDS[kind][0],
+        [ALL, *KINDS],
+        format_func=lambda kind: ALL if kind == ALL else KINDS[kind][0],
         key="jobs.kind",
         label_visibility="collapsed",
     )
@@ -59,7 +61,7 @@ def _filters() -> tuple[str | None, tuple[str, ...]]:
     return kind, _GROUPS[group]
 
 
-def _list(kind: str | None, states: tuple[str, ...]) -> None:
+def _list(kind: str, states: tuple[str, ...]) -> None:
     jobs = list_jobs(workspace())
     _redraw_page_when_one_ends(jobs)
     if not jobs:
@@ -69,7 +71,7 @@ def _list(kind: str | None, states: tuple[str, ...]) -> None:
             icon=":material/inbox:",
         )
         return
-    found = [job for job in jobs if kind in (None, job.kind) and job.state in states]
+    found = [job for job in jobs if kind in (ALL, job.kind) and job.state in states]
     if not found:
         st.info("No job is of this kind and state.", icon=":material/filter_alt_off:")
     limit = st.session_state.get("jobs.limit", SHOWN)
@@ -97,7 +99,7 @@ def _row(job: Job) -> None:
     told, (kind, icon) = STATES[job.state], kind_of(job)
     with st.container(border=job.id == _open_id(), gap=None):
         st.button(
-            job.title,
+            plain(job.title),
             key=f"jobs.open.{job.id}",
             icon=icon,
             type="tertiary",
@@ -109,7 +111,7 @@ def _row(job: Job) -> None:
         if job.is_active:
             progress(job, brief=True)
         elif job.state in ("failed", "lost"):
-            st.caption(f"{state} · {age(job)}  \n{_shortened(job.message)}")
+            st.caption(f"{state} · {age(job)}  \n{plain(_shortened(job.message))}")
         else:
             st.caption(f"{state} · {age(job)} · took {times(job)}")
 
@@ -137,7 +139,7 @@ def _selected() -> None:
     try:
         job = find_job(workspace(), name)
     except InputError as error:
-        st.warning(str(error), icon=":material/search_off:")
+        st.warning(plain(error), icon=":material/search_off:")
         st.button("Close", on_click=_close)
         return
     detail(job, select=_select, close=_close, fault=FAULT)

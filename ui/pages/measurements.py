@@ -15,8 +15,10 @@ from ui.charts.residuals import residual_boxes
 from ui.context import workspace
 from ui.jobs.telling import told_fault
 from ui.links import page_link
+from ui.markdown import plain
 from ui.measurements import calibration, choice, views
 from ui.plan.shown import Shown, of_run
+from ui.telling import tell
 from ui.words import number
 
 VIEW = "measurements.view"
@@ -57,7 +59,8 @@ def page() -> None:
         else:
             _compared(upload, columns, job, left, right)
     except RfplatformError as error:
-        right.error(str(error), icon=":material/error:")
+        with right:
+            tell(error)
     _publish_link(upload, job)
 
 
@@ -245,7 +248,7 @@ def _adopt_link() -> None:
         elif "map" in told:
             find_job(workspace(), told["map"])
     except RfplatformError as error:
-        st.warning(f"The link can't be opened: {error}", icon=":material/link_off:")
+        st.warning(f"The link can't be opened: {plain(error)}", icon=":material/link_off:")
         return
     for name, key in (("test", choice.TEST), ("map", choice.MAP), ("job", calibration.JOB)):
         if told.get(name):

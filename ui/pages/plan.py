@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -14,7 +14,7 @@ from ui.plan.canvas import canvas
 from ui.plan.downloads import downloads
 from ui.plan.layer_panel import coverage, layer_choice, map_choice, threshold_of
 from ui.plan.model_panel import model_panel
-from ui.plan.point_panel import point_panel
+from ui.plan.point_panel import POINT_TAB, point_panel
 from ui.plan.runs_panel import runs_panel
 from ui.plan.sectors_table import antennas, sectors_table
 from ui.plan.shown import Shown, difference, finished_runs, of_run, quick
@@ -122,19 +122,15 @@ def _versus(quick_map: Shown | None) -> Shown | None:
 
 
 def _drawer(shown: Shown | None) -> None:
-    sectors, at_point, antenna, files = st.tabs(
-        [
-            ":material/table_rows: Sectors",
-            ":material/my_location: Point",
-            ":material/settings_input_antenna: Antennas",
-            ":material/download: Download",
-        ]
-    )
-    with sectors:
-        sectors_table()
-    with at_point:
-        point_panel(shown)
-    with antenna:
-        antennas()
-    with files:
-        downloads(shown)
+    """What belongs to the map and is looked at less; only the open one is drawn."""
+    drawers: dict[str, Callable[[], None]] = {
+        ":material/table_rows: Sectors": sectors_table,
+        POINT_TAB: lambda: point_panel(shown),
+        ":material/settings_input_antenna: Antennas": antennas,
+        ":material/download: Download": lambda: downloads(shown),
+    }
+    tabs = st.tabs(list(drawers), key=state.key("tab"), on_change="rerun")
+    for tab, draw in zip(tabs, drawers.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()

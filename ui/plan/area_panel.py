@@ -37,7 +37,13 @@ def area_panel() -> None:
         _box()
         st.divider()
         _terrain()
-    if state.draft().bbox is not None:
+    if state.draft().bbox is None:
+        st.toggle(
+            "Plan a part of it",
+            key=state.key("cropping"),
+            help="Then drag a rectangle on the map: runs of a part are quicker.",
+        )
+    else:
         st.button(
             "Show the whole area again",
             icon=":material/zoom_out_map:",

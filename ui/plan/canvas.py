@@ -25,7 +25,7 @@ from ui.components.map import (
 )
 from ui.context import workspace
 from ui.plan import state
-from ui.plan.point_panel import point
+from ui.plan.point_panel import POINT_TAB, point
 from ui.plan.shown import Shown
 from ui.plan.sites_panel import place_at
 from ui.urls import area_urls, tile_url
@@ -148,6 +148,7 @@ def _done(event: MapEvent) -> bool:
             state.change(replace(draft, bbox=text))
         case "click":
             state.put("at", f"{event.lon:.6f},{event.lat:.6f}")
+            state.put("tab", POINT_TAB)
         case _:
             return False
     return True

@@ -15,6 +15,9 @@ from ui.telling import tell
 from ui.words import number
 
 
+POINT_TAB = ":material/my_location: Point"
+
+
 def point_panel(shown: Shown | None) -> None:
     """Levels of every sector at the chosen point, and the profile to one of them."""
     at = point()

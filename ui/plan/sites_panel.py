@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from pipelines.desk.sectors import placed, without_lines
+from pipelines.desk.sectors import placed, without, without_lines
 from rfplatform.geodata.sites import SiteRow
+from ui.markdown import plain
 from ui.plan import state
 from ui.uploading import uploaded
 
@@ -39,6 +40,14 @@ def sites_panel() -> None:
         )  # fmt: skip
     if state.get("placing"):
         _template()
+    site, _ = state.get("selected") or ("", None)
+    if site in {row.site for row in state.draft().rows}:
+        st.button(
+            f"Remove {plain(site)}",
+            icon=":material/delete:",
+            on_click=lambda: state.change(without(state.draft(), site)),
+            width="stretch",
+        )
     with st.popover("Site list", icon=":material/table_view:", width="stretch"):
         _list()
 

@@ -315,8 +315,8 @@ def map_view(
         "look_at": look_at and asdict(look_at),
         "three_d": three_d,
         "report_view": report_view,
-        # So that the map hears of each event's run: a move that was not accepted is taken back.
-        "seen": _told(key).get("serial"),
+        # Tells the map that a run has followed its event: a move that was not taken up is undone.
+        "seen": st.session_state.get(f"{key}:serial"),
     }
     found = _component(key=key, data=data, on_event_change=_nothing, on_view_change=_nothing)
     return _new_event(key, found.get("event"))
@@ -332,10 +332,6 @@ def camera_of(key: str) -> Camera | None:
     """
     view = (st.session_state.get(key) or {}).get("view")
     return Camera(**{name: float(value) for name, value in view.items()}) if view else None
-
-
-def _told(key: str) -> Mapping[str, Any]:
-    return (st.session_state.get(key) or {}).get("event") or {}
 
 
 def _nothing() -> None:

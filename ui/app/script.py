@@ -11,7 +11,7 @@ from ui.look import STYLE
 from ui.pages import PAGES, Page
 from ui.telling import tell
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parents[1]
 
 
 def _guarded(page: Page) -> None:
