@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,9 +87,12 @@ def _number(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise InputError(f"threshold {text[:20]!r}: not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"threshold {text[:20]!r}: not a number")
+    return number
 
 
 def _file(request: Request, folder: Path, name: str) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +53,14 @@ class Config:
     base_path: str = ""
 
 
-def serve(config: Config) -> None:
+def serve(config: Config, tell: Callable[[str], None] | None = None) -> None:
     """Serve the dashboard until it is interrupted.
+
+    Parameters
+    ----------
+    config : Config
+    tell : callable, optional
+        Told the address, once nothing is in the way.
 
     Raises
     ------
@@ -72,7 +78,16 @@ def serve(config: Config) -> None:
     # A tile is too small to share among cores; other people's tiles want them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     base = f"/{config.base_path.strip('/')}" if config.base_path.strip("/") else ""
-    _app(workspace, base).run(config=_options(config, base))
+    app = _app(workspace, base)
+    if tell is not None:
+        tell(_address(config, base))
+    app.run(config=_options(config, base))
+
+
+def _address(config: Config, base: str) -> str:
+    here = ("127.0.0.1", "0.0.0.0", "::1", "::")  # noqa: S104
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"http://{'localhost' if config.host in here else host}:{config.port}{base}"
 
 
 def _app(workspace: Workspace, base: str) -> Any:  # noqa: ANN401  (streamlit's App)
@@ -114,7 +129,7 @@ def _require_free(host: str, port: int) -> None:
         with socket.socket(family, socket.SOCK_STREAM) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"{host}:{port}: can't listen there ({reason}); choose another with --host and --port"

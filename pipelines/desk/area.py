@@ -15,10 +15,15 @@ import numpy.typing as npt
 
 from pipelines.desk.workspace import read_json_file, write_json_file
 from pipelines.scene import scene_warnings
-from rfplatform.errors import InputError
-from rfplatform.geodata.background import Background, Feature, read_background
+from rfplatform.errors import InputError, RfplatformError
+from rfplatform.geodata.background import (
+    Background,
+    Feature,
+    download_background,
+    read_background,
+)
 from rfplatform.geodata.load import source_path
-from rfplatform.geodata.place import BuiltIn, FileSource, Source
+from rfplatform.geodata.place import BoxSource, BuiltIn, FileSource, PlaceName, Source
 from rfplatform.scene import Area, Building, LocalArea, Scene
 from rfplatform.staging import staged
 
@@ -62,8 +67,9 @@ def draw_area(
 ) -> dict[str, Any]:
     """Write an area's folder: ``area.json``, ``background.geojson`` and ``buildings.geojson``.
 
-    It is whole or not there; an earlier one is replaced. Sources without an OpenStreetMap file
-    have an empty background.
+    It is whole or not there; an earlier one is replaced. The background is read from the file or
+    downloaded as the buildings were; footprints have none. Where the download fails there is none
+    either, and a warning says so.
 
     Parameters
     ----------
@@ -90,7 +96,7 @@ def draw_area(
             f"{area.name}: is in local metres; the dashboard needs a place on Earth: "
             "give --origin LON,LAT"
         )
-    background = _background(source, area if bbox is None else _around(area))
+    background, warnings = _background(source, area if bbox is None else _around(area))
     about: dict[str, Any] = {
         "name": area.name,
         "attribution": scene.attribution or background.attribution,
@@ -98,7 +104,7 @@ def draw_area(
         "crs": scene.frame.crs,
         "num_buildings": len(scene.buildings),
         "heights": scene.height_sources(),
-        "warnings": scene_warnings(scene) if scene.solids is None else [],
+        "warnings": [*(scene_warnings(scene) if scene.solids is None else ()), *warnings],
     }
     with staged(folder, overwrite=True) as partial:
         partial.mkdir()
@@ -125,12 +131,18 @@ def _around(area: Area) -> Area:
     )
 
 
-def _background(source: Source, box: Area) -> Background:
+def _background(source: Source, box: Area) -> tuple[Background, list[str]]:
+    """What lies around the buildings, and why it's missing."""
+    if isinstance(source, BoxSource | PlaceName):
+        try:
+            return download_background(box), []
+        except RfplatformError as error:
+            return Background(), [f"streets, water and green are missing: {error}"]
     is_osm = isinstance(source, BuiltIn) or (
         isinstance(source, FileSource) and source.kind == "osm"
     )
     path = source_path(source) if is_osm else None
-    return Background() if path is None else read_background(path, box)
+    return (Background() if path is None else read_background(path, box)), []
 
 
 def _write_features(features: Iterable[Feature], path: Path) -> None:

@@ -77,7 +77,14 @@ def read_display(folder: Path) -> dict[str, Any] | None:
     return read_json_file(folder / ABOUT)
 
 
-def _required(folder: Path) -> dict[str, Any]:
+def required_display(folder: Path) -> dict[str, Any]:
+    """What a display holds.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     about = read_display(folder)
     if about is None:
         raise InputError("there is no such map; make it again")
@@ -106,11 +113,13 @@ def levels_at(folder: Path, lon_deg: float, lat_deg: float) -> dict[str, Any]:
     """
     import rasterio
 
-    about = _required(folder)
+    about = required_display(folder)
     x, y = Frame(about["crs"], 0.0, 0.0).from_lonlat([lon_deg], [lat_deg])
     nothing: dict[str, Any] = {
         "inside": False, "outdoor": False, "values": {}, "sectors": [], "server": None,
     }  # fmt: skip
+    if not (np.isfinite(x[0]) and np.isfinite(y[0])):
+        return nothing  # Half a world from its zone, a projection has no places.
     with rasterio.open(folder / RASTER) as raster:
         row, column = raster.index(float(x[0]), float(y[0]))
         if not (0 <= row < raster.height and 0 <= column < raster.width):
@@ -164,7 +173,7 @@ def difference(
     InputError
         If the maps have no outdoor cell in common.
     """
-    a, b = _required(first), _required(second)
+    a, b = required_display(first), required_display(second)
     grid = _grid_of(first, a)
     before, after = _bands(first, a, None), _bands(second, b, first)
     outdoor = (before[OUTDOOR_BAND] > 0) & (after[OUTDOOR_BAND] > 0)

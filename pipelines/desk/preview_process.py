@@ -20,14 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.desk.area import area_key, draw_area, read_area
-from pipelines.desk.display import difference, display_of_output, read_display
+from pipelines.desk.display import (
+    difference,
+    display_of_output,
+    read_display,
+    required_display,
+)
 from pipelines.desk.draft import Draft
 from pipelines.desk.quick import QuickMaps
 from pipelines.desk.workspace import Workspace
 from pipelines.map import checked, titled
 from pipelines.scene import open_scene, parse_where
 from rfplatform.errors import InputError, RfplatformError
-from rfplatform.formats.display import write_display
+from rfplatform.formats.display import ABOUT, write_display
 from rfplatform.geodata.load import source_path
 from rfplatform.geodata.place import BlendFile, SceneFile, Source, parse_area
 from rfplatform.geodata.sites import place_sectors
@@ -138,7 +143,9 @@ class Desk:
 
     def difference(self, first: Path, second: Path, titles: tuple[str, str]) -> dict[str, Any]:
         """A display of the second map less the first; {"preview": its name}."""
-        named = [(str(path), (path / "display.json").stat().st_mtime) for path in (first, second)]
+        for path in (first, second):
+            required_display(path)
+        named = [(str(path), (path / ABOUT).stat().st_mtime) for path in (first, second)]
         name = _named({"difference": named, "titles": titles}, "")
         folder = self.workspace.previews / name
         if read_display(folder) is None:

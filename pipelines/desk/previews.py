@@ -98,7 +98,10 @@ class Previews:
             if process is None or not process.is_alive:
                 process = _Process(self._workspace)
             answer = process.ask(request, self._time_limit_s)
-        except WorkerError:
+        except BaseException:
+            # Whatever it still says would be taken for the answer to the next request.
+            if process is not None:
+                process.end()
             process = None
             raise
         finally:

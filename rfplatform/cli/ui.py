@@ -35,6 +35,7 @@ def ui_command(
     """Open the coverage-map dashboard in a browser: plan, measure, compare."""
     from ui.server import Config, serve
 
-    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host  # noqa: S104
-    sys.stderr.write(f"rfplatform at http://{shown}:{port}{base_path}  (Ctrl-C ends it)\n")
-    serve(Config(host, port, workspace, base_path))
+    def tell(address: str) -> None:
+        sys.stderr.write(f"rfplatform at {address}  (Ctrl-C ends it)\n")
+
+    serve(Config(host, port, workspace, base_path), tell)

@@ -294,9 +294,11 @@ def write_raster(path: Path, grid: Grid, names: Sequence[str], bands: Iterator[V
 
 def place_of(grid: Grid) -> dict[str, Any]:
     """Where a grid lies, in degrees and metres."""
-    x = np.array([grid.west_m, grid.east_m, grid.east_m, grid.west_m])
-    y = np.array([grid.south_m, grid.south_m, grid.north_m, grid.north_m])
-    lon, lat = grid.frame.to_lonlat(x, y)
+    # An edge is no parallel and no meridian: between its corners it bulges.
+    x, y = np.linspace([grid.west_m, grid.south_m], [grid.east_m, grid.north_m], 33).T
+    edges_x = [x, x, np.full_like(y, x[0]), np.full_like(y, x[-1])]
+    edges_y = [np.full_like(x, y[0]), np.full_like(x, y[-1]), y, y]
+    lon, lat = grid.frame.to_lonlat(edges_x, edges_y)
     return {
         "bounds": [round(float(edge), 7) for edge in (lon.min(), lat.min(), lon.max(), lat.max())],
         "crs": grid.frame.on_earth(),

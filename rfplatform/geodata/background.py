@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from rfplatform.errors import InputError
 from rfplatform.geodata.footprints import OSM_ATTRIBUTION
+from rfplatform.geodata.online import OsmServers, Tags, download_features
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import geopandas as gpd
     import osmium
     import shapely
 
@@ -32,6 +34,8 @@ TORN_M = 100.0
 """A coastline that ends so close to an extract's border was cut off there."""
 
 Geometries = npt.NDArray[np.object_]
+About: TypeAlias = tuple[Kind, str, int | None]
+"""Kind, name and rank of a `Feature`."""
 
 _AREAS: dict[Kind, dict[str, frozenset[str]]] = {
     "water": {
@@ -64,6 +68,12 @@ _RANKS = {
 
 _AREA_KEYS = ("natural", "waterway", "leisure", "landuse")
 _KEYS = (*_AREA_KEYS, "railway", "highway")
+_TOLD_BY = (*_KEYS, "name", "area", "tunnel", "location", "indoor")
+# Cities map every tree as natural=tree.
+_TAGS: Tags = {
+    **dict.fromkeys(_KEYS, True),
+    "natural": sorted({"coastline"}.union(*(keys.get("natural", ()) for keys in _AREAS.values()))),
+}
 _METRES_PER_DEGREE = 111_200.0
 # Of coordinates, which OpenStreetMap stores to 1e-7 of a degree.
 _SAME_DEG = 1e-9
@@ -153,9 +163,59 @@ def read_background(path: Path, box: Area) -> Background:
     if bounds.valid():
         low, high = bounds.bottom_left, bounds.top_right
         extent &= shapely.box(low.lon, low.lat, high.lon, high.lat)
+    return _background(_geometries(drawn.wkb), drawn.about, _geometries(drawn.coast), extent)
+
+
+def download_background(area: Area, servers: OsmServers | None = None) -> Background:
+    """Download what is drawn of a box, or take it from the cache.
+
+    It's the same as `read_background` has of a file, less what surrounds the whole box.
+
+    Parameters
+    ----------
+    area : Area
+    servers : OsmServers, optional
+        The public servers by default.
+
+    Raises
+    ------
+    InputError, MissingError
+        As for `rfplatform.geodata.online.download_features`.
+    """
+    import shapely
+
+    table = download_features(area, _TAGS, servers)
+    geometry = np.asarray(table.geometry.array, dtype=object)
+    told = {1: _about_line, 2: _about_area}
+    shapes, coast = [], []
+    about: list[About] = []
+    for osm_id, tags, shape in zip(table["osm_id"], _tags(table), geometry, strict=True):
+        dimension = shapely.get_dimensions(shape)
+        if tags.get("natural") == "coastline" and osm_id.startswith("way/"):
+            # An island that is tagged as one, too, is a polygon: its outline keeps the direction.
+            coast.append(shape if dimension == 1 else shape.boundary)
+        found = told[dimension](tags) if dimension in told else None
+        if found is not None:
+            shapes.append(shape)
+            about.append(found)
+    lines = shapely.get_parts(np.array(coast, dtype=object))
+    extent = shapely.box(*area.bounds_deg)
+    return _background(np.array(shapes, dtype=object), about, lines, extent)
+
+
+def _tags(table: gpd.GeoDataFrame) -> Iterator[dict[str, str]]:
+    """The tags that matter, row by row."""
+    for row in table.reindex(columns=list(_TOLD_BY)).itertuples(index=False):
+        yield {key: tag for key, tag in zip(_TOLD_BY, row, strict=True) if isinstance(tag, str)}
+
+
+def _background(
+    shapes: Geometries, about: list[About], coast: Geometries, extent: shapely.Polygon
+) -> Background:
+    """What lies in the extent, in the order in which it is painted."""
     if extent.area == 0.0:
         return Background((), OSM_ATTRIBUTION)
-    features = _sea(_geometries(drawn.coast), extent) + _cut(drawn, extent)
+    features = _sea(coast, extent) + _cut(shapes, about, extent)
     features.sort(key=lambda feature: KINDS.index(feature.kind))
     return Background(tuple(features), OSM_ATTRIBUTION)
 
@@ -167,34 +227,31 @@ class _Drawn:
         import osmium
 
         self.wkb: list[str] = []
-        self.about: list[tuple[Kind, str, int | None]] = []
+        self.about: list[About] = []
         self.coast: list[str] = []
         self._factory = osmium.geom.WKBFactory()
 
     def add_area(self, area: osmium.osm.Area) -> None:
-        tags = {tag.k: tag.v for tag in area.tags}
-        kind = _kind(tags, _AREAS)
-        if kind is None or _is_hidden(tags):
+        about = _about_area({tag.k: tag.v for tag in area.tags})
+        if about is None:
             return
         try:
             self.wkb.append(self._factory.create_multipolygon(area))
         except RuntimeError:  # no valid ring
             return
-        self.about.append((kind, tags.get("name", ""), None))
+        self.about.append(about)
 
     def add_way(self, way: osmium.osm.Way) -> None:
         tags = {tag.k: tag.v for tag in way.tags}
         if tags.get("natural") == "coastline":
             self.coast += self._lines(way)
             return
-        rank = _RANKS.get(tags.get("highway", "").removesuffix("_link"))
-        kind: Kind | None = "street" if rank else _kind(tags, _LINES)
-        # A square is an area, and its outline no path.
-        if kind is None or _is_hidden(tags) or tags.get("area") == "yes":
+        about = _about_line(tags)
+        if about is None:
             return
         lines = self._lines(way)
         self.wkb += lines
-        self.about += [(kind, tags.get("name", ""), rank)] * len(lines)
+        self.about += [about] * len(lines)
 
     def _lines(self, way: osmium.osm.Way) -> list[str]:
         """The way; in pieces where the extract's border took nodes out of it."""
@@ -212,6 +269,20 @@ class _Drawn:
             elif pieces[-1]:
                 pieces.append([])
         return [shapely.LineString(p).wkb_hex for p in pieces if len(p) > 1]
+
+
+def _about_area(tags: Mapping[str, str]) -> About | None:
+    kind = _kind(tags, _AREAS)
+    return None if kind is None or _is_hidden(tags) else (kind, tags.get("name", ""), None)
+
+
+def _about_line(tags: Mapping[str, str]) -> About | None:
+    rank = _RANKS.get(tags.get("highway", "").removesuffix("_link"))
+    kind: Kind | None = "street" if rank else _kind(tags, _LINES)
+    # A square is an area, and its outline no path.
+    if kind is None or _is_hidden(tags) or tags.get("area") == "yes":
+        return None
+    return kind, tags.get("name", ""), rank
 
 
 def _kind(
@@ -238,12 +309,10 @@ def _geometries(wkb: list[str]) -> Geometries:
     return np.asarray(shapely.from_wkb(np.array(wkb, dtype=object)), dtype=object)
 
 
-def _cut(drawn: _Drawn, extent: shapely.Polygon) -> list[Feature]:
+def _cut(geometry: Geometries, about: list[About], extent: shapely.Polygon) -> list[Feature]:
     """What lies in the extent, in single polygons and lines."""
     import shapely
 
-    geometry = _geometries(drawn.wkb)
-    about = drawn.about
     small = np.array([kind == "land_use" for kind, _, _ in about], dtype=bool)
     small &= shapely.area(geometry) * _m2_per_square_degree(extent) < LARGE_M2
     kept = np.flatnonzero(shapely.intersects(shapely.envelope(geometry), extent) & ~small)

@@ -1,4 +1,4 @@
-"""Buildings of a box or a place from OpenStreetMap's servers, through osmnx, cached on disk."""
+"""Buildings and more of a box or a place from OpenStreetMap's servers, cached on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rfplatform import __version__
 from rfplatform.errors import InputError, MissingError
@@ -27,7 +27,10 @@ GIVE_A_FILE = (
     "or .parquet"
 )
 
-_TAGS: dict[str, bool | str | list[str]] = {"building": True, "building:part": True}
+Tags: TypeAlias = dict[str, bool | str | list[str]]
+"""What is asked for: keys with any value (True) or some."""
+
+_BUILDINGS: Tags = {"building": True, "building:part": True}
 
 
 def _default_cache() -> Path:
@@ -89,18 +92,62 @@ def download_buildings(
         No network, or a server that doesn't answer, is busy or stops half-way; or a cache that
         can't be used.
     """
-    import requests
-
     servers = servers or OsmServers()
     area = place if isinstance(place, Area) else None
     if area is not None:
         _check_size(area)
+    with _asking(servers):
+        if area is None:
+            area = _find_place(str(place))
+            _check_size(area)
+        features = _download(area, _BUILDINGS)
+    # Entrances and fences carry building tags too; only areas have a roof.
+    buildings = features[features.geom_type.isin(("Polygon", "MultiPolygon"))]
+    if buildings.empty:
+        return area, buildings[["osm_id", "geometry"]]
+    return area, buildings.dropna(axis="columns", how="all").reset_index(drop=True)
+
+
+def download_features(
+    area: Area, tags: Tags, servers: OsmServers | None = None
+) -> gpd.GeoDataFrame:
+    """Download what carries certain tags in a box, or take it from the cache.
+
+    Parameters
+    ----------
+    area : Area
+    tags : dict
+        Keys of which any value (True), one or some of a list are wanted.
+    servers : OsmServers, optional
+        The public servers by default.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        Points, lines and polygons in EPSG:4326 that touch the box (whole where its border cuts
+        them; those that surround it without touching it are not found); a column a tag, and
+        ``osm_id`` ("way/123"), sorted by it. Empty where there are none.
+
+    Raises
+    ------
+    InputError
+        A box larger than `MAX_AREA_KM2`.
+    MissingError
+        As for `download_buildings`.
+    """
+    _check_size(area)
+    with _asking(servers or OsmServers()):
+        return _download(area, tags)
+
+
+@contextmanager
+def _asking(servers: OsmServers) -> Iterator[None]:
+    """Let osmnx ask these servers, and tell in one line what goes wrong."""
+    import requests
+
     try:
         with _configured_osmnx(servers):
-            if area is None:
-                area = _find_place(str(place))
-                _check_size(area)
-            return area, _download(area)
+            yield
     except requests.exceptions.Timeout:
         raise MissingError(
             f"OpenStreetMap's servers did not answer in time; try again, or {GIVE_A_FILE}"
@@ -226,23 +273,18 @@ def _check_size(area: Area) -> None:
         )
 
 
-def _download(area: Area) -> gpd.GeoDataFrame:
+def _download(area: Area, tags: Tags) -> gpd.GeoDataFrame:
     import geopandas as gpd
     import osmnx
     from osmnx._errors import InsufficientResponseError
 
-    empty = gpd.GeoDataFrame({"osm_id": []}, geometry=[], crs="EPSG:4326")
     try:
-        features = osmnx.features_from_bbox(area.bounds_deg, _TAGS)
+        features = osmnx.features_from_bbox(area.bounds_deg, tags)
     except InsufficientResponseError:
-        # Every answer was checked on arrival, so this one is whole and has no buildings.
-        return empty
-    # Entrances and fences carry building tags too; only areas have a roof.
-    features = features[features.geom_type.isin(("Polygon", "MultiPolygon"))].reset_index()
-    if features.empty:
-        return empty
+        # Every answer was checked on arrival, so this one is whole and holds nothing.
+        return gpd.GeoDataFrame({"osm_id": []}, geometry=[], crs="EPSG:4326")
     # A mapper's own tag of that name must not stand in the way.
-    features = features.drop(columns="osm_id", errors="ignore")
+    features = features.reset_index().drop(columns="osm_id", errors="ignore")
     features.insert(0, "osm_id", features["element"] + "/" + features["id"].astype(str))
     return features.drop(columns=["element", "id"]).dropna(axis="columns", how="all")
 

@@ -1,6 +1,7 @@
 """What a map is drawn of, from files written by hand and from real extracts."""
 
 import time
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import pytest
@@ -8,7 +9,7 @@ import shapely
 
 from rfplatform.benchmarks.speed import data_folder
 from rfplatform.errors import InputError
-from rfplatform.geodata.background import KINDS, read_background
+from rfplatform.geodata.background import KINDS, download_background, read_background
 from rfplatform.geodata.footprints import OSM_ATTRIBUTION
 from rfplatform.geodata.place import parse_area
 from rfplatform.scene import Area
@@ -218,6 +219,91 @@ def test_a_coast_that_tells_nothing_stays_a_line(tmp_path, ways):
     # South of the second coast there is sea all the same.
     south = [f.geometry for f in found if f.geometry.geom_type == "Polygon"]
     assert [cells(face) for face in south] == pytest.approx([20] * (len(ways) - 1), rel=1e-3)
+
+
+def answer(path):
+    """A file's elements as Overpass sends them."""
+    elements = []
+    for node in ElementTree.parse(path).getroot():
+        tags = {tag.get("k"): tag.get("v") for tag in node.iter("tag")}
+        element = {"type": node.tag, "id": int(node.get("id"))} | ({"tags": tags} if tags else {})
+        if node.tag == "node":
+            element |= {key: float(node.get(key)) for key in ("lon", "lat")}
+        elif node.tag == "way":
+            element["nodes"] = [int(nd.get("ref")) for nd in node.iter("nd")]
+        else:
+            members = [dict(member.attrib) for member in node.iter("member")]
+            element["members"] = [member | {"ref": int(member["ref"])} for member in members]
+        elements.append(element)
+    return {"elements": elements}
+
+
+def told(background):
+    return {
+        (f.kind, f.name, f.rank, shapely.set_precision(f.geometry, 1e-7).normalize().wkt)
+        for f in background.features
+    }
+
+
+def district():
+    town = Town()
+    outer = town.way([(1, 1), (9, 1), (9, 9), (1, 9)], closed=True)
+    inner = town.way(LAKE, closed=True)
+    town.relation([(outer, "outer"), (inner, "inner")], natural="wood", name="Keskuspuisto")
+    town.way(
+        [(-3, 1), (4, 1), (4, 3), (-1, 3), (-1, 6), (2, 6), (2, 7), (-3, 7)], True, leisure="park"
+    )
+    town.way([(1, 1), (2, 1), (2, 2), (1, 2)], True, landuse="retail")
+    town.way([(5, 5), (8, 5), (8, 8), (5, 8)], True, natural="water", leisure="park")
+    town.way([(5, 1), (6, 1), (6, 2)], True, highway="residential")  # a loop
+    town.way([(7, 1), (8, 1), (8, 2)], True, highway="pedestrian", area="yes")
+    town.way([(5, -5), (5, 15)], highway="primary_link", name="Pääkatu")
+    town.way([(6, -5), (6, 15)], highway="primary", tunnel="yes")
+    town.way([(1, 4), (4, 5)], railway="tram")
+    town.way([(1, 5), (4, 6)], waterway="stream")
+    town.way([(1, 6), (4, 7)], highway="steps", building="yes")
+    return town
+
+
+def coast(*ways, **tags):
+    town = Town()
+    for corners in ways:
+        town.way(corners, natural="coastline")
+    island = town.way([(2, 1), (4, 1), (4, 3), (2, 3)], True, natural="coastline", **tags)
+    town.relation([(island, "outer")], natural="coastline", place="island")
+    return town
+
+
+@pytest.mark.parametrize(
+    ("town", "num"),
+    [
+        (district(), 9),
+        (coast([(-1, 4), (5, 4)], [(5, 4), (11, 4)]), 1),
+        (coast([(-1, 4), (11, 4)], place="islet", leisure="park", name="Saari"), 2),
+        (coast([(-1, 4), (5, 4)], place="islet"), 3),
+        (Town(), 0),
+    ],
+)
+def test_online_is_as_from_a_file(tmp_path, monkeypatch, town, num):
+    path = town.write(tmp_path)
+    asked = []
+
+    def overpass(data):
+        asked.append(data["data"])
+        return answer(path)
+
+    monkeypatch.setattr("osmnx._overpass._overpass_request", overpass)
+    found = download_background(box())
+    assert told(found) == told(read_background(path, box()))
+    assert len(found.features) == num
+    assert [f.kind for f in found.features] == sorted(
+        (f.kind for f in found.features), key=KINDS.index
+    )
+    assert found.attribution == OSM_ATTRIBUTION
+    (query,) = asked
+    for part in ("['highway']", "['railway']", "['natural'='coastline']", "['natural'='water']"):
+        assert part in query
+    assert "['natural']" not in query
 
 
 def test_files_that_are_none(tmp_path):

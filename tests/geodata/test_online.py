@@ -11,7 +11,7 @@ import requests
 import shapely
 
 from rfplatform.errors import InputError, MissingError
-from rfplatform.geodata.online import OsmServers, download_buildings
+from rfplatform.geodata.online import OsmServers, download_buildings, download_features
 from rfplatform.scene import Area
 
 BOX = Area("box", 24.94, 60.16, 24.95, 60.17)
@@ -154,6 +154,39 @@ def test_a_box_without_buildings_is_empty_rather_than_wrong(servers):
         assert len(buildings) == 0
         assert buildings.crs == "EPSG:4326"
         assert "osm_id" in buildings
+
+
+def test_other_features_come_in_all_shapes(servers):
+    street = {"type": "way", "id": 70, "nodes": [1, 3, 21], "tags": {"highway": "primary"}}
+    park = square(51, 80, 24.943, 60.163, tags={"leisure": "park", "osm_id": "odd"})
+    elements = [*ELEMENTS, *park, street]
+    with playing(overpass={"elements": elements}) as (url, told):
+        tags = {"highway": True, "leisure": ["park", "garden"]}
+        found = download_features(BOX, tags, servers(url))
+        assert len(told.asked) == 1
+    assert found.crs == "EPSG:4326"
+    assert list(found["osm_id"]) == ["way/70", "way/80"]
+    assert list(found.geom_type) == ["LineString", "Polygon"]
+    # It is whole where it leaves the box.
+    assert found.geometry[0].coords[-1] == (24.97, 60.161)
+    query = told.asked[0][0]
+    for part in ("['highway']", "['leisure'='park']", "['leisure'='garden']"):
+        assert part in query
+    # The day without a network.
+    assert download_features(BOX, tags, servers(url)).equals(found)
+
+
+def test_other_features_are_refused_as_buildings_are(servers):
+    wide_box = Area("wide", 24.0, 60.0, 25.0, 61.0)
+    with playing(overpass={"elements": []}) as (url, told):
+        assert len(download_features(BOX, {"highway": True}, servers(url))) == 0
+        with pytest.raises(InputError, match="too large to download"):
+            download_features(wide_box, {"highway": True}, servers(url))
+        told.status = 429
+        with pytest.raises(MissingError, match="busy"):
+            download_features(BOX, {"leisure": True}, servers(url))
+    with pytest.raises(MissingError, match="no network"):
+        download_features(BOX, {"natural": True}, servers(url))
 
 
 def test_settings_and_name_lookup_are_put_back(servers):

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from pipelines.desk.draft import Draft
 from pipelines.desk.jobs import Job, cancel, find_job, remove, retry
 from pipelines.desk.uploads import find_upload
 from pipelines.desk.workspace import read_json_file
@@ -166,13 +167,24 @@ def _cancel(job: Job, fault: str) -> None:
 
 def _open(job: Job) -> None:
     if job.kind in ("map", "calibrate"):
-        page_link("plan", "Open the map", ":material/map:", run=job.id)
+        page_link("plan", "Open the map", ":material/map:", run=job.id, **_plan_of(job))
     if job.kind == "calibrate":
         page_link("measurements", "Before and after", ":material/compare:", job=job.id)
     if job.kind == "map":
         page_link("measurements", "Compare with measurements", ":material/timeline:", map=job.id)
     if job.kind == "bench":
         page_link("benchmarks", "Open the scores", ":material/leaderboard:", job=job.id)
+
+
+def _plan_of(job: Job) -> dict[str, str]:
+    """The plan that a calibrated map was made of; a map's own job knows it."""
+    if job.kind != "calibrate":
+        return {}
+    try:
+        source = find_job(workspace(), str(job.options.get("map")))
+        return {"plan": Draft.from_dict(source.options["draft"]).saved(workspace())}
+    except (InputError, KeyError):  # the map was removed, or is of another version
+        return {}
 
 
 def _results(job: Job) -> None:

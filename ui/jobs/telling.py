@@ -71,6 +71,11 @@ def age(job: Job) -> str:
     return f"{duration(time.time() - (job.ended or job.created))} ago"
 
 
+def stamp(job: Job) -> str:
+    """When it was made: "24 Nov 20:15". Of use where a text must not change by itself."""
+    return time.strftime("%d %b %H:%M", time.localtime(job.created))
+
+
 def times(job: Job) -> str:
     """How long it took or takes, and what is left of it."""
     if job.state == "queued":

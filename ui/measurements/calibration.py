@@ -14,7 +14,7 @@ from rfplatform.errors import InputError, RfplatformError
 from ui.charts.residuals import method_scores
 from ui.context import workspace
 from ui.files import file_buttons
-from ui.jobs.telling import age, attempt, last_words, live, progress, told_fault
+from ui.jobs.telling import attempt, last_words, live, progress, stamp, told_fault
 from ui.links import page_link
 from ui.markdown import plain
 from ui.telling import tell
@@ -118,8 +118,7 @@ def chosen(jobs: list[Job]) -> Job | None:
 
 
 def _called(job: Job) -> str:
-    taken = job.details.get("method") or job.options.get("method")
-    return f"{taken} · {age(job)}" if job.state == "done" else f"{taken} · {job.state}"
+    return f"{job.options.get('method', 'auto')} · {stamp(job)}"
 
 
 def followed(job: Job) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from pipelines.desk.jobs import Job, list_jobs
 from pipelines.desk.uploads import Upload, list_uploads
 from ui.context import workspace
-from ui.jobs.telling import age
+from ui.jobs.telling import stamp
 from ui.markdown import plain
 from ui.uploading import uploaded
 from ui.words import number
@@ -125,7 +125,9 @@ def map_job(maps: list[Job]) -> Job | None:
         "Map",
         [None, *known],
         format_func=lambda name: (
-            "no map: levels alone" if name is None else f"{known[name].title} · {age(known[name])}"
+            "no map: levels alone"
+            if name is None
+            else f"{known[name].title} · {stamp(known[name])}"
         ),
         key=MAP,
         help="Finished ray-traced, learned and closed-form maps of the Jobs page.",

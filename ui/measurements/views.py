@@ -24,7 +24,7 @@ from ui.urls import points_url, tile_url
 KEY = "measurements_map"
 HEIGHT = "clamp(400px, calc(100dvh - 24rem), 640px)"
 
-RSRP, SPREAD = "ss_rsrp_dbm", "standard_error_db"
+RSRP, SPREAD, CHANGE = "ss_rsrp_dbm", "standard_error_db", "ss_rsrp_difference_db"
 """Layers of a map that are shown here."""
 
 LEVEL_COLORS = (

@@ -17,15 +17,16 @@ from ui.jobs.telling import told_fault
 from ui.links import page_link
 from ui.markdown import plain
 from ui.measurements import calibration, choice, views
-from ui.plan.shown import Shown, of_run
+from ui.plan.shown import Shown, difference, of_run
 from ui.telling import tell
 from ui.words import number
 
 VIEW = "measurements.view"
-LEVEL, RESIDUAL, COMPARED, SPREAD, LEFT_OUT = (
+LEVEL, RESIDUAL, COMPARED, CHANGE, SPREAD, LEFT_OUT = (
     "Measured level",
     "Residual",
     "Before and after",
+    "Change",
     "Spread",
     "Residual after",
 )
@@ -130,7 +131,7 @@ def _compared(
 def _results(found: Measured, before: Shown, calibrated: Job | None) -> None:
     options = [LEVEL, RESIDUAL]
     if calibrated is not None:
-        options += [COMPARED, SPREAD, LEFT_OUT]
+        options += [COMPARED, CHANGE, SPREAD, LEFT_OUT]
         if st.session_state.get("measurements.opened") != calibrated.id:
             st.session_state["measurements.opened"] = calibrated.id
             st.session_state[VIEW] = COMPARED
@@ -171,6 +172,11 @@ def _after(view: str, before: Shown, calibrated: Job) -> None:
         views.draw(bounds, overlays=overlays, shown=after)
         if was["legend"]["range"] != now["legend"]["range"]:
             st.caption("Mind the legends: each map has colours of its own.")
+    elif view == CHANGE:
+        change = difference(before, after)
+        overlay = views.overlay_of(change, change.layers[views.CHANGE])
+        views.draw(bounds, overlays=[overlay], shown=after)
+        st.caption("The calibrated map less the map as it was.")
     elif view == SPREAD:
         spread = after.layers.get(views.SPREAD)
         if spread is None:

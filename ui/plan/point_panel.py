@@ -14,7 +14,6 @@ from ui.plan.shown import Shown
 from ui.telling import tell
 from ui.words import number
 
-
 POINT_TAB = ":material/my_location: Point"
 
 

@@ -12,10 +12,11 @@ import shapely
 from pipelines.desk import area as area_module
 from pipelines.desk.area import AROUND_M, area_key, draw_area, read_area
 from pipelines.scene import open_scene, parse_where
-from rfplatform.errors import InputError
+from rfplatform.errors import InputError, MissingError
 from rfplatform.frame import LOCAL, Frame
-from rfplatform.geodata.background import Background
-from rfplatform.geodata.place import FileSource, PlaceName, SceneFile, parse_area
+from rfplatform.geodata.background import Background, Feature
+from rfplatform.geodata.footprints import OSM_ATTRIBUTION
+from rfplatform.geodata.place import BoxSource, FileSource, PlaceName, SceneFile, parse_area
 from rfplatform.scene import Area, Building, LocalArea, Scene
 
 HELSINKI = "helsinki"
@@ -100,7 +101,11 @@ def test_around_a_box_there_are_streets_too(tmp_path):
     assert width == pytest.approx(2 * AROUND_M, rel=0.05)
 
 
-def test_footprints_and_the_network_have_no_background(tmp_path):
+def written(folder):
+    return json.loads((folder / "background.geojson").read_text())["features"]
+
+
+def test_footprints_have_no_background(tmp_path):
     path = tmp_path / "town.geojson"
     houses = gpd.GeoDataFrame(
         {"height": [12.0]}, geometry=[shapely.box(24.94, 60.17, 24.941, 60.171)], crs="EPSG:4326"
@@ -108,17 +113,61 @@ def test_footprints_and_the_network_have_no_background(tmp_path):
     houses.to_file(path)
     source, scene, box = opened(str(path))
     assert isinstance(source, FileSource)
-    for given in (source, PlaceName("Kluuvi")):
-        about = draw_area(given, scene, tmp_path / "town", box)
-        assert about["num_buildings"] == 1
-        assert about["heights"]["height"] == 1
-        written = json.loads((tmp_path / "town" / "background.geojson").read_text())
-        assert written == {"type": "FeatureCollection", "features": []}
+    about = draw_area(source, scene, tmp_path / "town", box)
+    assert about["num_buildings"] == 1
+    assert about["heights"]["height"] == 1
+    assert about["warnings"] == []
+    assert written(tmp_path / "town") == []
 
 
-def test_an_empty_area_says_so(tmp_path):
-    scene = Scene(Area("Nowhere", 24.9, 60.1, 24.91, 60.11), Frame("EPSG:32635", 0.0, 0.0), ())
-    about = draw_area(PlaceName("Nowhere"), scene, tmp_path / "empty")
+def nowhere():
+    return Scene(Area("Nowhere", 24.9, 60.1, 24.91, 60.11), Frame("EPSG:32635", 0.0, 0.0), ())
+
+
+@pytest.fixture
+def downloads(monkeypatch):
+    """The boxes whose background was asked for; each has a street."""
+    asked = []
+
+    def download(area):
+        asked.append(area)
+        street = Feature("street", shapely.LineString([(24.9, 60.1), (24.91, 60.11)]), "Katu", 3)
+        return Background((street,), OSM_ATTRIBUTION)
+
+    monkeypatch.setattr(area_module, "download_background", download)
+    return asked
+
+
+@pytest.mark.parametrize("source", [BoxSource(nowhere().area), PlaceName("Nowhere")])
+def test_boxes_and_places_have_their_background_from_the_network(tmp_path, downloads, source):
+    scene = nowhere()
+    about = draw_area(source, scene, tmp_path / "area")
+    assert downloads == [scene.area]
+    assert about["attribution"] == OSM_ATTRIBUTION
+    (street,) = written(tmp_path / "area")
+    assert street["properties"] == {"kind": "street", "rank": 3, "name": "Katu"}
+    draw_area(source, scene, tmp_path / "area", scene.area)
+    assert downloads[1].west_deg < scene.area.west_deg
+    assert downloads[1].north_deg > scene.area.north_deg
+
+
+def test_without_a_network_only_the_background_is_missing(tmp_path, monkeypatch):
+    def offline(_):
+        raise MissingError("no network: the connection to osm.invalid failed; give a file instead")
+
+    monkeypatch.setattr(area_module, "download_background", offline)
+    about = draw_area(PlaceName("Nowhere"), nowhere(), tmp_path / "area")
+    assert about["warnings"] == [
+        "Nowhere holds no buildings: the ground is empty",
+        "streets, water and green are missing: no network: the connection to osm.invalid failed; "
+        "give a file instead",
+    ]
+    assert read_area(tmp_path / "area") == about
+    assert written(tmp_path / "area") == []
+
+
+def test_an_empty_area_says_so(tmp_path, downloads):
+    about = draw_area(PlaceName("Nowhere"), nowhere(), tmp_path / "empty")
     assert about["warnings"] == ["Nowhere holds no buildings: the ground is empty"]
     assert json.loads((tmp_path / "empty" / "buildings.geojson").read_text())["features"] == []
 
@@ -130,7 +179,7 @@ def test_local_metres_are_refused(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_it_is_whole_or_not_there(helsinki, tmp_path, monkeypatch):
+def test_it_is_whole_or_not_there(helsinki, tmp_path, monkeypatch, downloads):
     scene = helsinki[0]
     folder = tmp_path / "areas" / "one"
     assert read_area(folder) is None
@@ -164,8 +213,7 @@ def test_keys(tmp_path):
     assert len(others) == 4
 
 
-def test_many_buildings_are_written_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(area_module, "_background", lambda *_: Background())
+def test_many_buildings_are_written_at_once(tmp_path, downloads):
     at = np.random.default_rng(0).uniform(0, 5000, (23_000, 2))
     houses = tuple(
         Building(shapely.box(x, y, x + 9, y + 12), 0.0, 9.0, "default", "concrete", f"way/{i}")

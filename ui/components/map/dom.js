@@ -27,7 +27,8 @@ function drawn(tag, attributes, ...inside) {
 }
 
 export function icon(name) {
-  return drawn("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, drawn("path", { d: ICONS[name] }))
+  const path = drawn("path", { d: ICONS[name] })
+  return drawn("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, path)
 }
 
 export function pinPicture() {

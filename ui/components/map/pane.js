@@ -384,7 +384,8 @@ export class Pane {
     if (!this.pinMarker) {
       const made = element("div", "rf-pin")
       made.append(pinPicture())
-      this.pinMarker = new maplibregl.Marker({ element: made, anchor: "bottom", subpixelPositioning: true })
+      const options = { element: made, anchor: "bottom", subpixelPositioning: true }
+      this.pinMarker = new maplibregl.Marker(options)
         .setLngLat(pin)
         .addTo(this.map)
       made.setAttribute("aria-label", "Inspected point")

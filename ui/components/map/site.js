@@ -4,6 +4,7 @@ import { element } from "./dom.js"
 import { metres } from "./geo.js"
 
 const KEY_DELAY_MS = 500
+const WAYS = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }
 
 export class Site {
   constructor(pane, site) {
@@ -102,7 +103,7 @@ export class Site {
       this.choose()
       return
     }
-    const way = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0] }[event.key]
+    const way = WAYS[event.key]
     if (!way) return
     event.preventDefault()
     event.stopPropagation()

@@ -236,7 +236,7 @@ function topLayers(theme) {
         "circle-radius": byZoom(11, 1.6, 14, 3.2, 17, 6.5),
         "circle-color": "#888888",
         "circle-stroke-color": theme.dark ? "#0d1216" : "#ffffff",
-        "circle-stroke-width": byZoom(12, 0.2, 15, 1),
+        "circle-stroke-width": byZoom(13.5, 0, 16, 1),
         "circle-stroke-opacity": 0.85,
       },
     },
