@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.batch.inputs import hash_of_files, input_artifact, licence_of
 from pipelines.bench import Result
+from pipelines.calibrate import read_map
 from pipelines.scene import slug
 from rfplatform.formats.archive import write_archive
 from rfplatform.registry.artifact import Artifact, File, Kind
@@ -59,6 +60,18 @@ def register_output(registry: Registry, record: Mapping[str, Any], kind: Kind) -
         if registry.has(artifact.ref):
             return registry.get(artifact.ref)
         return registry.add(artifact, local)
+
+
+def register_map(out: Path) -> str:
+    """Take a finished map's directory into this user's registry; its name there.
+
+    Raises
+    ------
+    InputError
+        If there is no map.
+    """
+    _, record = read_map(out)
+    return register_output(Registry.default(), {**record, "out": str(out)}, "radio-map").ref
 
 
 _FACTS = ("area", "crs", "grid", "sectors", "solver", "coverage", "planning", "buildings")

@@ -23,6 +23,7 @@ STYLE = """
 [data-testid="stVerticalBlock"] { gap: .7rem; }
 [data-testid="stMetricValue"] { font-size: 1.55rem; }
 [data-testid="stMetricLabel"] { opacity: .75; }
+h1, h2 { font-size: 1.7rem !important; padding: .3rem 0 .2rem !important; }
 h2, h3 { letter-spacing: -.01em; }
 :focus-visible { outline: 2px solid var(--st-primary-color, #1f6f8b); outline-offset: 2px; }
 """

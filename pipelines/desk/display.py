@@ -254,7 +254,7 @@ def _bands(folder: Path, about: Mapping[str, Any], onto: Path | None) -> dict[st
     """What is compared, [num_y, num_x] with row 0 south, on another display's grid if given."""
     import rasterio
     from rasterio.enums import Resampling
-    from rasterio.vrt import WarpedVRT
+    from rasterio.warp import reproject
 
     wanted = {layer["name"]: layer["band"] for layer in about["layers"]}
     missing = [of for of, *_ in _COMPARED if of not in wanted]
@@ -264,16 +264,15 @@ def _bands(folder: Path, about: Mapping[str, Any], onto: Path | None) -> dict[st
     with rasterio.open(folder / RASTER) as raster:
         if onto is None:
             return {name: raster.read(band)[::-1] for name, band in bands.items()}
-        with (
-            rasterio.open(onto / RASTER) as target,
-            WarpedVRT(
-                raster,
-                crs=target.crs,
-                transform=target.transform,
-                width=target.width,
-                height=target.height,
+        with rasterio.open(onto / RASTER) as target:
+            values = np.full((len(bands), *target.shape), np.nan, np.float32)
+            reproject(
+                rasterio.band(raster, list(bands.values())),
+                values,
+                src_nodata=np.nan,
+                dst_nodata=np.nan,
+                dst_crs=target.crs,
+                dst_transform=target.transform,
                 resampling=Resampling.nearest,
-                nodata=np.nan,
-            ) as warped,
-        ):
-            return {name: warped.read(band)[::-1] for name, band in bands.items()}
+            )
+    return dict(zip(bands, values[:, ::-1], strict=True))

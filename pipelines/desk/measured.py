@@ -77,8 +77,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """What the child is asked: a drive test and perhaps a map, or a calibration's table."""
+class Request:
+    """What the child is asked: a drive test and perhaps a map, or a calibration's table.
+
+    Attributes
+    ----------
+    folder : str
+        Where the answer goes.
+    drive_test : str
+        Its file.
+    columns : mapping, optional
+    radio_map : str, optional
+        A map's output.
+    cells : mapping
+    held_out : str, optional
+        In place of a drive test: the table of a calibration.
+    """
 
     folder: str
     drive_test: str = ""
@@ -117,7 +131,7 @@ def measured(
     WorkerError
         The child took too long, or died.
     """
-    request = _Request(
+    request = Request(
         folder="",
         drive_test=workspace.resolved(measurements),
         columns=columns,
@@ -146,7 +160,7 @@ def predicted(workspace: Workspace, calibrated: Path) -> Measured:
         raise InputError(
             "nothing was left out to score this calibration: all readings lie in one block"
         )
-    return _answered(workspace, _Request(folder="", held_out=str(path)), [path])
+    return _answered(workspace, Request(folder="", held_out=str(path)), [path])
 
 
 def report_of(calibrated: Path) -> dict[str, Any] | None:
@@ -185,7 +199,7 @@ def matched_cells(
     return found, unclear
 
 
-def _answered(workspace: Workspace, request: _Request, sources: Sequence[Path]) -> Measured:
+def _answered(workspace: Workspace, request: Request, sources: Sequence[Path]) -> Measured:
     """From the workspace where it is known; a child finds it out once."""
     changed = [(str(path), path.stat().st_mtime_ns) for path in sources if path.is_file()]
     text = json.dumps([_VERSION, asdict(request), changed], sort_keys=True)
@@ -193,7 +207,7 @@ def _answered(workspace: Workspace, request: _Request, sources: Sequence[Path]) 
     folder = workspace.previews / key
     stats = read_json_file(folder / STATS)
     if stats is None:
-        _ask_child(_Request(**{**asdict(request), "folder": str(folder)}))
+        _ask_child(Request(**{**asdict(request), "folder": str(folder)}))
         stats = read_json_file(folder / STATS)
     if stats is None:
         raise WorkerError("the measurements were read, but nothing was kept of it: disk full?")
@@ -201,7 +215,7 @@ def _answered(workspace: Workspace, request: _Request, sources: Sequence[Path]) 
     return Measured(key, folder, stats)
 
 
-def _ask_child(request: _Request) -> None:
+def _ask_child(request: Request) -> None:
     try:
         ended = subprocess.run(
             [sys.executable, "-m", "pipelines.desk.measured"],
@@ -254,7 +268,7 @@ class _Points:
         )
 
 
-def _compared(request: _Request) -> tuple[_Points, dict[str, Any]]:
+def _compared(request: Request) -> tuple[_Points, dict[str, Any]]:
     columns = None if request.columns is None else Columns(**request.columns)
     drive_test = _read(Path(request.drive_test), columns)
     names, counts = np.unique(drive_test.cell, return_counts=True)
@@ -429,7 +443,7 @@ def _geojson(points: _Points) -> dict[str, Any]:
     }
 
 
-def write_measured(request: _Request) -> None:
+def write_measured(request: Request) -> None:
     """Find out what is asked and write it, whole or not at all."""
     if request.held_out is not None:
         points, about = _held_out(Path(request.held_out))
@@ -457,7 +471,7 @@ def main() -> int:
     """Answer the request on standard input; an error's line goes to standard output."""
     _limit_memory()
     try:
-        write_measured(_Request(**json.load(sys.stdin)))
+        write_measured(Request(**json.load(sys.stdin)))
     except InputError as error:
         sys.stdout.write(str(error))
         return error.exit_code

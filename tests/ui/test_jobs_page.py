@@ -1,5 +1,8 @@
 import json
 import re
+import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -10,6 +13,8 @@ import ui.jobs.batch_detail
 import ui.jobs.batch_start
 import ui.jobs.detail
 from pipelines.batch.failures import failure, remember
+from pipelines.batch.faults import JobsError
+from pipelines.desk.collected import collected, planned
 from pipelines.desk.workspace import Workspace, write_json_file
 from rfplatform.errors import InputError
 from rfplatform.registry.store import Store
@@ -253,20 +258,55 @@ def test_shares_have_colours(share, color):
     assert color_of(share) == color
 
 
-def test_maps_of_a_batch_are_found_without_a_catalogue(tmp_path):
-    from pipelines.desk.collected import collected
-
-    assert collected(tmp_path / "none") == []
-    (tmp_path / "empty").mkdir()
-    assert collected(tmp_path / "empty") == []
-
-
 def test_faults_of_jobs_are_lines(workspace):
-    from pipelines.batch.faults import JobsError
-    from pipelines.desk.collected import planned
 
     (workspace.uploads / "bad.csv").write_text("name,area,solvr\nx,helsinkki,free-space\n")
     with pytest.raises(JobsError, match="2 faults") as told:
         planned(workspace, "upload:bad.csv")
     assert len(told.value.lines) == 2
     assert str(workspace.root) not in json.dumps(told.value.lines)
+
+
+@pytest.fixture(scope="module")
+def batch_out(tmp_path_factory):
+    """What a small batch leaves: a map of a part of Helsinki."""
+    folder = tmp_path_factory.mktemp("batch")
+    (folder / "jobs.csv").write_text(
+        'name,area,bbox,solver,resolution\na,helsinki,"24.940,60.167,24.948,60.171",free-space,32\n'
+    )
+    command = ["batch", str(folder / "jobs.csv"), "--out", str(folder / "out"), "--workers", "1"]
+    # In a process of its own: the page's tests leave no main module that workers could start from.
+    subprocess.run([sys.executable, "-m", "rfplatform.cli", *command], check=True)
+    return folder / "out"
+
+
+def test_maps_of_a_batch_lie_on_the_ground(workspace, batch_out):
+    folder = write_job(workspace, "20260101-000000-0001", "batch", details={"maps": 1, "done": 1})
+    (folder / "out").symlink_to(batch_out)
+    [one] = collected(folder / "out")
+    assert one.bounds == pytest.approx((24.940, 60.167, 24.948, 60.171), abs=2e-3)
+    assert one.shares[-120.0] > 0.5
+    app = draw(folder.name)
+    assert "Click a rectangle for what its map says." in texts(app)
+    (table,) = app.dataframe
+    assert table.value["map"].tolist() == ["helsinki"]
+    app.session_state[f"jobs.map.{folder.name}"] = one.ref
+    app.run()
+    assert not app.exception
+    assert "Median SS-RSRP" in [metric.label for metric in app.metric]
+    assert "free-space · " in texts(app)
+
+
+def test_maps_of_a_batch_are_found_before_it_ends(batch_out, tmp_path):
+    shutil.copytree(batch_out, tmp_path / "out")
+    (tmp_path / "out" / "catalog.parquet").unlink()
+    shutil.rmtree(tmp_path / "out" / "artifacts" / "collections")
+    [one] = collected(tmp_path / "out")
+    assert one.job == ""
+    assert one.files["map.json"].is_file()
+
+
+def test_there_are_no_maps_where_nothing_was_made(tmp_path):
+    assert collected(tmp_path / "none") == []
+    (tmp_path / "empty").mkdir()
+    assert collected(tmp_path / "empty") == []

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pipelines.batch.collection import CATALOG
 from pipelines.desk.collected import LEVELS_DBM, CollectedMap, collected, set_aside
 from pipelines.desk.jobs import Job
 from ui.background import background_over, united
@@ -56,12 +57,11 @@ def batch_counts(job: Job) -> None:
 def batch_results(job: Job) -> None:
     """What was set aside, and the maps that there are."""
     _failures(job)
-    changed = (job.out / "catalog.parquet").is_file() or time.time() // LOOKED_S
-    maps = _collected(str(job.out), str(changed))
-    st.markdown("##### Its maps")
+    maps = _collected(str(job.out), _changed(job))
     if not maps:
         st.caption("No map is finished.")
         return
+    st.markdown("##### Its maps")
     _on_the_map(job, maps)
     st.markdown("##### Files")
     file_buttons(job.out, "jobs.file")
@@ -88,8 +88,15 @@ def _failures(job: Job) -> None:
         st.caption("**Try what failed again** makes these once more, and nothing that is done.")
 
 
+def _changed(job: Job) -> str:
+    """Another text when there may be other maps."""
+    catalog = job.out / CATALOG
+    written = catalog.stat().st_mtime_ns if catalog.is_file() else 0
+    return f"{written} {time.time() // LOOKED_S if job.is_active else ''}"
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
-def _collected(out: str, _changed: str) -> list[CollectedMap]:
+def _collected(out: str, changed: str) -> list[CollectedMap]:  # noqa: ARG001  (when to look again)
     return collected(Path(out))
 
 

@@ -62,6 +62,8 @@ def detail(
     _actions(job, select, close, fault)
     if job.is_over:
         _results(job)
+    elif job.kind == "batch":
+        batch_results(job)
 
 
 def _live_part(name: str) -> None:

@@ -14,7 +14,7 @@ from rfplatform.errors import InputError, RfplatformError
 from ui.charts.residuals import method_scores
 from ui.context import workspace
 from ui.files import file_buttons
-from ui.jobs.telling import attempt, last_words, live, progress, stamp, told_fault
+from ui.jobs.telling import attempt, last_words, live, progress, stamp
 from ui.links import page_link
 from ui.markdown import plain
 from ui.telling import tell
@@ -66,7 +66,6 @@ def start(
     )
     words = ways[method][:1].upper() + ways[method][1:]
     st.caption(f"{words}. {'It takes minutes.' if method in _SLOW else ''}")
-    told_fault(FAULT)
     unclear = [name for name in stats["unclear"] if name not in cells]
     if unclear:
         st.warning(

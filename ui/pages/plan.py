@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from rfplatform.errors import RfplatformError
+from ui.markdown import plain
 from ui.plan import state
 from ui.plan.area_panel import area_panel
 from ui.plan.canvas import canvas
@@ -27,6 +28,9 @@ Overlays = list[tuple[Shown, Mapping[str, Any], float | None]]
 def page() -> None:
     """Draw the page."""
     _adopt()
+    if finished := state.get("finished"):
+        st.toast(f"{plain(finished)}: done. Choose it under Map.", icon=":material/check_circle:")
+        state.put("finished", "")
     with st.sidebar:
         area_panel()
         sites_panel()

@@ -24,6 +24,7 @@ from ui.components.map import (
     map_view,
 )
 from ui.context import workspace
+from ui.markdown import plain
 from ui.plan import state
 from ui.plan.point_panel import POINT_TAB, point
 from ui.plan.shown import Shown
@@ -65,6 +66,8 @@ def canvas(
         label="Map of the plan",
     )
     _keep_view()
+    for warning in _about(area).get("warnings", ()):
+        st.caption(f":material/warning: {plain(warning)}")
     if event is not None and _done(event):
         st.rerun()
 
@@ -75,8 +78,12 @@ def _mode() -> Mode:
     return "box" if state.get("cropping") else "inspect"
 
 
+def _about(area: str) -> Mapping[str, Any]:
+    return read_area(workspace().areas / area) or {}
+
+
 def _background(area: str) -> Background:
-    about = read_area(workspace().areas / area) or {}
+    about = _about(area)
     urls = area_urls(area)
     return Background(
         urls["background"],

@@ -93,7 +93,7 @@ def _list() -> None:
     if before is not None and ended - before:
         finished = next(job for job in jobs if job.id in ended - before)
         if finished.state == "done":
-            st.session_state["plan.finished"] = finished.id
+            state.put("finished", finished.title)
         st.rerun()  # The whole page: a run can now be chosen.
 
 

@@ -166,7 +166,8 @@ def test_without_a_network_only_the_background_is_missing(tmp_path, monkeypatch)
     assert written(tmp_path / "area") == []
 
 
-def test_an_empty_area_says_so(tmp_path, downloads):
+@pytest.mark.usefixtures("downloads")
+def test_an_empty_area_says_so(tmp_path):
     about = draw_area(PlaceName("Nowhere"), nowhere(), tmp_path / "empty")
     assert about["warnings"] == ["Nowhere holds no buildings: the ground is empty"]
     assert json.loads((tmp_path / "empty" / "buildings.geojson").read_text())["features"] == []
@@ -179,7 +180,8 @@ def test_local_metres_are_refused(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_it_is_whole_or_not_there(helsinki, tmp_path, monkeypatch, downloads):
+@pytest.mark.usefixtures("downloads")
+def test_it_is_whole_or_not_there(helsinki, tmp_path, monkeypatch):
     scene = helsinki[0]
     folder = tmp_path / "areas" / "one"
     assert read_area(folder) is None
@@ -213,7 +215,8 @@ def test_keys(tmp_path):
     assert len(others) == 4
 
 
-def test_many_buildings_are_written_at_once(tmp_path, downloads):
+@pytest.mark.usefixtures("downloads")
+def test_many_buildings_are_written_at_once(tmp_path):
     at = np.random.default_rng(0).uniform(0, 5000, (23_000, 2))
     houses = tuple(
         Building(shapely.box(x, y, x + 9, y + 12), 0.0, 9.0, "default", "concrete", f"way/{i}")

@@ -124,7 +124,7 @@ def test_no_cell_of_the_map_is_a_note_and_no_error(workspace, made):
 
 
 def test_many_points_are_thinned(tmp_path):
-    request = desk._Request(folder=str(tmp_path / "out"), held_out=str(tmp_path / "h.csv"))
+    request = desk.Request(folder=str(tmp_path / "out"), held_out=str(tmp_path / "h.csv"))
     with (tmp_path / "h.csv").open("w") as file:
         writer = csv.writer(file)
         writer.writerow(["longitude", "latitude", "sector", "device", "readings", "measured_dbm",
