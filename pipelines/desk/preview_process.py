@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -136,6 +137,8 @@ class Desk:
             raise InputError(f"no sector {label!r} in this plan")
         (sector,) = place_sectors(rows, opened.scene)
         x_m, y_m = opened.scene.frame.from_lonlat([lon_deg], [lat_deg])
+        if not (math.isfinite(x_m[0]) and math.isfinite(y_m[0])):
+            raise InputError(f"lon {lon_deg:g}, lat {lat_deg:g}: lies far from this area")
         profile = path_profile(
             opened.scene, sector, float(x_m[0]), float(y_m[0]), draft.receiver_height_m
         )
@@ -194,8 +197,10 @@ class _sites_file:  # noqa: N801  (a context manager)
     def __enter__(self) -> Path:
         return self.path
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self.path.unlink(missing_ok=True)
+        if isinstance(error, InputError):  # Nobody has seen this file.
+            raise InputError(str(error).removeprefix(f"{self.path}: ")) from error
 
 
 def prune(workspace: Workspace) -> None:

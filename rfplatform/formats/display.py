@@ -25,6 +25,7 @@ OUTDOOR_BAND = "outdoor"
 OMNIDIRECTIONAL = ("isotropic", "dipole")
 
 NUM_COLORS = 32
+_TICK_EVERY = (1, 2, 4, 5, *(m * 10**n for n in range(1, 9) for m in (1, 2, 5)))
 BLOCK_CELLS = 256
 SMALL_CELLS = 512
 """Longest edge of a raster that needs neither overviews nor compression."""
@@ -80,7 +81,7 @@ SCALES: Mapping[str, Scale] = {
     "cqi": Scale("viridis", 1.0, 1.0, lowest=0.0),
     "serving_mean_delay_s": Scale("magma", 0.5, 0.1, 1e-6, "µs", lowest=0.0),
     "serving_delay_spread_s": Scale("magma", 0.1, 0.02, 1e-6, "µs", lowest=0.0),
-    "standard_error_db": Scale("magma", 1.0, 0.25, lowest=0.0),
+    "standard_error_db": Scale("magma_r", 1.0, 0.25, ends=(0.0, 10.0)),
 }
 
 ORDER = (
@@ -402,15 +403,16 @@ def _legend(scale: Scale, known: FloatArray) -> dict[str, Any]:
         low = scale.lowest
     # A few units stretched over all colours would show noise as if it were structure.
     high = max(high, low + 4 * step)
-    every = next(m for m in (1, 2, 4, 5, 10, 20, 50, 100, 1000) if (high - low) / (m * step) <= 6)
+    every = next(m for m in _TICK_EVERY if (high - low) / (m * step) <= 6)
     first = np.ceil(low / (every * step)) * every * step
     ticks = np.arange(first, high + 0.01 * step, every * step)
     colors = colormaps[scale.colormap](np.linspace(0.0, 1.0, NUM_COLORS))
     return {
         "kind": "scale",
-        "range": [round(low, 6), round(high, 6)],
+        # Plus 0: else a scale may show -0.
+        "range": [round(low, 6) + 0.0, round(high, 6) + 0.0],
         "colors": [to_hex(color) for color in colors],
-        "ticks": [round(float(tick), 6) for tick in ticks],
+        "ticks": [round(float(tick), 6) + 0.0 for tick in ticks],
     }
 
 

@@ -281,7 +281,10 @@ class View:
     def camera(self, key: str = "plan_map") -> list[float]:
         """Longitude, latitude and zoom of a map."""
         return self.page.evaluate(
-            "key => { const m = window.__rfMaps[key]; return [...m.getCenter().toArray(), m.getZoom()] }",
+            """key => {
+                const map = window.__rfMaps[key]
+                return [...map.getCenter().toArray(), map.getZoom()]
+            }""",
             key,
         )
 

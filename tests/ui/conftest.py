@@ -16,8 +16,8 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def dashboard(chromium, tmp_path_factory) -> Iterator[Dashboard]:
-    """The served dashboard; asked for after the browser, so that nothing starts without one."""
+def dashboard(chromium, tmp_path_factory) -> Iterator[Dashboard]:  # noqa: ARG001
+    """The served dashboard; after the browser, so that nothing starts where there is none."""
     dashboard = Dashboard(Workspace.open(tmp_path_factory.mktemp("workspace")))
     dashboard.start()
     try:

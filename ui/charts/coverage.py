@@ -86,11 +86,13 @@ def server_shares(layer: Mapping[str, Any]) -> alt.Chart | None:
         alt.Chart(table)
         .mark_bar(cornerRadius=2)
         .encode(
-            y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)),
+            y=alt.Y(
+                "label:N", sort=None, title=None, axis=alt.Axis(labelLimit=140, labelOverlap=False)
+            ),
             x=alt.X("share:Q", title="% of outdoor area", axis=alt.Axis(tickCount=4)),
             color=alt.Color("color:N", scale=None),
             tooltip=["label:N", alt.Tooltip("share:Q", format=".1f", title="% of outdoor area")],
         )
-        .properties(height=max(90, 19 * len(table)))
+        .properties(height=alt.Step(18))
     )
     return bars

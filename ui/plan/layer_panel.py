@@ -33,7 +33,7 @@ def map_choice(runs: Sequence[Job]) -> None:
         args=("plan.map_choice." + str(state.get("run")), {run.id: run for run in runs}),
         help="The quick map follows what you change; runs stay as they were made.",
     )
-    others = {"": "nothing"} | {n: t for n, t in {"quick": "Quick map", **names}.items() if n}
+    others = {"": "Nothing"} | {n: t for n, t in {"quick": "Quick map", **names}.items() if n}
     others.pop(state.get("run") or "quick", None)
     if len(others) < 2:
         return
@@ -118,6 +118,14 @@ def coverage(shown: Shown, layer: Mapping[str, Any], threshold: float | None) ->
         left, right = st.columns(2)
         left.metric("Covered", percent(share, 1), help=f"Of the outdoor area: {covered}.")
         right.metric(f"Median, {layer['unit']}", number(layer.get("median"), 1))
+    if "rmse_db" in facts:
+        left, right = st.columns(2)
+        left.metric("Median, dB", number(facts["median_db"], 1))
+        right.metric("RMS, dB", number(facts["rmse_db"], 1), help="Root mean square difference.")
+        st.caption(
+            f"Coverage gained {percent(facts['gained_share'], 1)}, "
+            f"lost {percent(facts['lost_share'], 1)} of the outdoor area."
+        )
     if layer["legend"]["kind"] == "scale" and layer.get("distribution"):
         st.altair_chart(histogram(layer, threshold), width="stretch")
     else:

@@ -9,6 +9,7 @@ import streamlit as st
 from pipelines.desk.jobs import Job, cancel, list_jobs, start_map
 from rfplatform.errors import RfplatformError
 from ui.context import workspace
+from ui.markdown import plain
 from ui.plan import state
 from ui.telling import tell
 from ui.words import duration, number
@@ -104,25 +105,26 @@ def _show(job: Job) -> None:
             return
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             if job.state == "done":
-                st.button(
-                    job.title,
+                # In a fragment a callback would draw the fragment alone.
+                if st.button(
+                    plain(job.title),
                     key=f"plan.open.{job.id}",
                     icon=":material/check_circle:",
                     type="tertiary",
                     help=f"{_age(job)}. Show this map.",
-                    on_click=state.open_run,
-                    args=(job,),
-                )
+                ):
+                    state.open_run(job)
+                    st.rerun()
             else:
-                st.markdown(f":material/error: {job.title}: **{job.state}**")
+                st.markdown(f":material/error: {plain(job.title)}: **{job.state}**")
         if job.state in ("failed", "lost"):
-            st.caption(job.message)
+            st.caption(plain(job.message))
 
 
 def _show_active(job: Job) -> None:
     noise = "" if job.noise_db is None else f" · noise {number(job.noise_db, 1)} dB so far"
-    st.markdown(f"**{job.title}**")
-    st.progress(job.share or 0.0, text=f"{job.message}{noise}")
+    st.markdown(f"**{plain(job.title)}**")
+    st.progress(job.share or 0.0, text=f"{plain(job.message)}{noise}")
     with st.container(horizontal=True, vertical_alignment="center"):
         elapsed = time.time() - (job.started or job.created)
         st.caption(f"{duration(elapsed)}")
