@@ -107,13 +107,14 @@ def _row(job: Job) -> None:
             args=(job.id,),
             help="Show this job.",
         )
-        state = f":{told.color}[{told.icon} {told.label}] · {kind}"
+        state = f":{told.color}[{told.icon} {told.label}]"
         if job.is_active:
             progress(job, brief=True)
         elif job.state in ("failed", "lost"):
-            st.caption(f"{state} · {age(job)}  \n{plain(_shortened(job.message))}")
+            st.markdown(f":small[{state} · {kind} · {age(job)}]")
+            st.caption(plain(_shortened(job.message)))
         else:
-            st.caption(f"{state} · {age(job)} · took {times(job)}")
+            st.markdown(f":small[{state} · {kind} · {age(job)} · took {times(job)}]")
 
 
 def _shortened(text: str, most: int = 140) -> str:

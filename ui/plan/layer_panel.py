@@ -115,13 +115,15 @@ def coverage(shown: Shown, layer: Mapping[str, Any], threshold: float | None) ->
         share = share_at_least(layer, threshold)
         area_km2 = facts.get("outdoor_km2")
         covered = "" if area_km2 is None else f"{number(share * area_km2, 2)} km²"
-        left, right = st.columns(2)
-        left.metric("Covered", percent(share, 1), help=f"Of the outdoor area: {covered}.")
-        right.metric(f"Median, {layer['unit']}", number(layer.get("median"), 1))
+        _side_by_side(
+            ("Covered", percent(share, 1), f"Of the outdoor area: {covered}."),
+            (f"Median, {layer['unit']}", number(layer.get("median"), 1), None),
+        )
     if "rmse_db" in facts:
-        left, right = st.columns(2)
-        left.metric("Median, dB", number(facts["median_db"], 1))
-        right.metric("RMS, dB", number(facts["rmse_db"], 1), help="Root mean square difference.")
+        _side_by_side(
+            ("Median, dB", number(facts["median_db"], 1), None),
+            ("RMS, dB", number(facts["rmse_db"], 1), "Root mean square difference."),
+        )
         st.caption(
             f"Coverage gained {percent(facts['gained_share'], 1)}, "
             f"lost {percent(facts['lost_share'], 1)} of the outdoor area."
@@ -141,3 +143,10 @@ def coverage(shown: Shown, layer: Mapping[str, Any], threshold: float | None) ->
         st.caption(_sentence("; ".join(told)) + ".")
     for warning in facts.get("warnings", ()):
         st.caption(f":material/warning: {_sentence(str(warning))}")
+
+
+def _side_by_side(*metrics: tuple[str, str, str | None]) -> None:
+    """Numbers with their names, below one another where the page is narrow."""
+    with st.container(horizontal=True, gap="medium"):
+        for label, value, words in metrics:
+            st.metric(label, value, help=words, width="content")
