@@ -164,10 +164,10 @@ def test_a_run_outlives_the_page_and_the_server(dashboard, visit, expect):
     view.drawn(other_than=view.overlay)
     view.choose("Compare with", "Quick map")
     view.wait_for("() => window.__rfMaps['plan_map:1']?.loaded()")
+    *_, zoom = view.camera()
     page.get_by_role("button", name="Zoom in").click()
-    view.wait_for(
-        "camera => window.__rfMaps.plan_map.getZoom() > camera + 0.9", argument=view.camera()[2]
-    )
+    view.wait_for("zoom => window.__rfMaps.plan_map.getZoom() > zoom + 0.9", zoom)
+    view.drawn()
     assert view.camera("plan_map:1") == pytest.approx(view.camera(), abs=1e-6)
     before = view.drawn()
     page.get_by_role("button", name="Difference").click()
@@ -193,7 +193,7 @@ def test_uploads_are_taken_or_told_in_one_line(dashboard, visit, expect):
     first = view.drawn()
     opened = None
     for where, name, content, told in BAD_FILES:
-        uploader = page.get_by_test_id("stPopoverBody").get_by_test_id("stFileUploader")
+        uploader = page.get_by_test_id("stPopoverBody").get_by_test_id("stFileUploader").first
         if where != opened:
             page.keyboard.press("Escape")
             expect(uploader).to_have_count(0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytest.importorskip("streamlit")
@@ -27,5 +29,4 @@ def test_shares_durations_and_sizes() -> None:
 def test_text_of_others_is_no_markup() -> None:
     marked = plain("<b>x</b> [a](http://b) :material/x: $y$ **z**\n# head")
     assert "\n" not in marked
-    for sign in ("<b>", "](", ":m", "$y", "**z"):
-        assert sign not in marked
+    assert not re.search(r"[!-/:-@\[-`{-~]", re.sub(r"\\.", "", marked))
