@@ -60,10 +60,10 @@ def map_choice(runs: Sequence[Job]) -> None:
 
 def _choose_map(widget: str, runs: Mapping[str, Job]) -> None:
     chosen = st.session_state[widget]
-    if chosen in runs and "draft" in runs[chosen].options:
+    if chosen in runs:
         state.open_run(runs[chosen])
     else:
-        state.put("run", chosen)
+        state.put("run", QUICK)
 
 
 def layer_choice(shown: Shown) -> Mapping[str, Any]:

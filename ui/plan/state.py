@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
 import streamlit as st
@@ -89,10 +90,9 @@ def _open(opened: Draft) -> None:
 
 
 def open_run(job: Job) -> None:
-    """Show a run, with the draft that it was made of on the table."""
-    made_of = draft_of(job)
-    if made_of != draft():
-        change(made_of)
+    """Show a run, with the draft that it was made of on the table, where that is known."""
+    with suppress(InputError):
+        change(draft_of(job))
     put("run", job.id)
 
 
@@ -133,13 +133,15 @@ def renew_table() -> None:
 
 
 def draft_of(job: Job) -> Draft:
-    """The draft that a run was made of.
+    """The draft that a run was made of, or the map that it calibrated.
 
     Raises
     ------
     InputError
         If the run is no map of a draft.
     """
+    if "map" in job.options:
+        return draft_of(find_job(workspace(), job.options["map"]))
     if "draft" not in job.options:
         raise InputError(f"{job.title}: is no map of a plan")
     return Draft.from_dict(job.options["draft"])
