@@ -7,7 +7,8 @@ def number(value: float | None, digits: int = 0) -> str:
     """With a typographic minus; a dash where there is none."""
     if value is None or value != value:
         return "–"
-    return f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    # Adding 0 makes a rounded -0.0 positive.
+    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float | None, digits: int = 0) -> str:

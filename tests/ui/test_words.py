@@ -11,7 +11,13 @@ from ui.words import duration, number, percent, size
 
 @pytest.mark.parametrize(
     ("value", "digits", "said"),
-    [(-87.84, 1, "−87.8"), (1234567.0, 0, "1,234,567"), (None, 1, "–"), (float("nan"), 0, "–")],
+    [
+        (-87.84, 1, "−87.8"),
+        (-0.04, 1, "0.0"),
+        (1234567.0, 0, "1,234,567"),
+        (None, 1, "–"),
+        (float("nan"), 0, "–"),
+    ],
 )
 def test_numbers_have_a_minus_and_thousands(value: float | None, digits: int, said: str) -> None:
     assert number(value, digits) == said
