@@ -19,6 +19,7 @@ from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.registry import REGISTRY
 from rfplatform.benchmarks.speed import SPEED
 from rfplatform.benchmarks.terrain import TERRAIN
+from rfplatform.benchmarks.ui import UI
 from rfplatform.errors import unknown_name
 from rfplatform.propagation.cascade import Cascade, CascadeNetwork
 from rfplatform.propagation.empirical import FreeSpace, TR38901RMa, TR38901UMa, TR38901UMi
@@ -139,6 +140,7 @@ _ALL: tuple[Benchmark[Any], ...] = (
     *PHYSICS,
     *ANTENNA,
     *SPEED,
+    UI,
     *TERRAIN,
     BLENDER,
     *BATCH,

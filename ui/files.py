@@ -9,9 +9,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from pipelines.map import FORMATS
 from ui.words import size
 
-STORE = "radio_map.zarr"
+STORE = FORMATS["zarr"]
 
 KNOWN: Mapping[str, tuple[str, str]] = {
     "radio_map.tif": ("GeoTIFF", "For QGIS: a band for each sector and planning layer."),
@@ -29,13 +30,14 @@ KNOWN: Mapping[str, tuple[str, str]] = {
     "radio_map.zarr.zip": ("Zarr", "The whole map, for xarray; zipped."),
     "buildings.parquet": ("Buildings", "Footprints and heights (GeoParquet)."),
     "building_heights.tif": ("Heights", "GeoTIFF of the buildings' heights."),
+    "result.json": ("Scores", "Every score beside its baseline."),
     "map.json": ("Record", "Every option, seed and input of this map."),
     "run.json": ("Record", "Every option, seed, version and input."),
 }
 """Files of an output: what a button says of each, in a few words and in more."""
 
 
-def file_buttons(out: Path, key: str) -> None:
+def file_buttons(out: Path, key: str, *, title: str = "") -> None:
     """A button for each file of an output; the Zarr store as a ZIP that is made when asked for.
 
     Parameters
@@ -43,9 +45,15 @@ def file_buttons(out: Path, key: str) -> None:
     out : Path
     key : str
         Before the buttons' keys.
+    title : str
+        Above them, where there are any.
     """
+    found = [name for name in KNOWN if (out / name).is_file()]
+    has_store = (out / STORE).is_dir()
+    if title and (found or has_store):
+        st.markdown(f"##### {title}")
     with st.container(horizontal=True, gap="small"):
-        if (out / STORE).is_dir():
+        if has_store:
             st.download_button(
                 "Zarr",
                 lambda: zipped(out / STORE),
@@ -56,9 +64,8 @@ def file_buttons(out: Path, key: str) -> None:
                 on_click="ignore",
                 key=f"{key}.zarr",
             )
-        for name, (label, words) in KNOWN.items():
-            if (out / name).is_file():
-                file_button(out / name, label, words, f"{key}.{name}")
+        for name in found:
+            file_button(out / name, *KNOWN[name], f"{key}.{name}")
 
 
 def file_button(path: Path, label: str, words: str, key: str) -> None:

@@ -74,12 +74,14 @@ def _tile(workspace: Workspace, request: Request) -> Response:
         folder = workspace.inside(workspace.jobs, of["name"]) / "display"
     else:
         raise InputError(f"no tiles of {of['kind']!r}")
+    place = of["layer"], of["z"], of["x"], of["y"]
     threshold = _number(request.query_params.get("threshold"))
-    etag = tile_etag(folder, of["layer"], of["z"], of["x"], of["y"], threshold=threshold)
+    ends = _ends(request.query_params.get("ends"))
+    etag = tile_etag(folder, *place, threshold=threshold, ends=ends)
     headers = {**_CACHED, "ETag": etag}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    body = render_tile(folder, of["layer"], of["z"], of["x"], of["y"], threshold=threshold)
+    body = render_tile(folder, *place, threshold=threshold, ends=ends)
     return Response(body, media_type="image/png", headers=headers)
 
 
@@ -91,8 +93,17 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"threshold {text[:20]!r}: not a number")
+        raise InputError(f"{text[:20]!r}: not a number")
     return number
+
+
+def _ends(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    low, high = (_number(part) for part in (*text.split(",", 1), "")[:2])
+    assert low is not None
+    assert high is not None
+    return low, high
 
 
 def _file(request: Request, folder: Path, name: str) -> Response:

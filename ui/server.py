@@ -118,6 +118,7 @@ def _options(config: Config, base: str) -> dict[str, Any]:
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
         "logger.level": "warning",
         **THEME,
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pipelines.desk.uploads import KINDS, Upload, store_upload
+from pipelines.desk.uploads import KINDS, Upload, list_uploads, store_upload
 from rfplatform.errors import RfplatformError
 from ui.context import workspace
 from ui.telling import tell
+from ui.words import distinct
 
 
 def uploaded(kind: str, label: str, *, help: str) -> Upload | None:  # noqa: A002  (streamlit's)
@@ -21,7 +22,7 @@ def uploaded(kind: str, label: str, *, help: str) -> Upload | None:  # noqa: A00
         Of `pipelines.desk.uploads.KINDS`.
     label, help : str
     """
-    count, found = f"uploaded.{kind}.count", f"uploaded.{kind}.found"
+    count, found, refused = (f"uploaded.{kind}.{name}" for name in ("count", "found", "refused"))
     most_mb = max(1, round(KINDS[kind].max_bytes / 1e6))
     file = st.file_uploader(
         label,
@@ -31,13 +32,23 @@ def uploaded(kind: str, label: str, *, help: str) -> Upload | None:  # noqa: A00
         key=f"uploaded.{kind}.{st.session_state.get(count, 0)}",
     )
     if file is not None:
+        known: tuple[str, RfplatformError] | None = st.session_state.get(refused)
+        if known is not None and known[0] == file.file_id:
+            tell(known[1])  # Not read anew each time that the page is drawn.
+            return None
         try:
             with st.spinner("Reading the file"):
                 st.session_state[found] = store_upload(workspace(), kind, file.name, file)
         except RfplatformError as error:
+            st.session_state[refused] = (file.file_id, error)
             tell(error)
             return None
         st.session_state[count] = st.session_state.get(count, 0) + 1
         st.rerun()
     upload: Upload | None = st.session_state.pop(found, None)
     return upload
+
+
+def names_of_uploads(kind: str) -> dict[str, str]:
+    """What users called the uploads of a kind, the newest first, by the texts that name them."""
+    return distinct({upload.text: upload.original for upload in list_uploads(workspace(), kind)})

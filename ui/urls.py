@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import streamlit as st
@@ -15,7 +16,13 @@ def base() -> str:
     return f"/{path}" if path else ""
 
 
-def tile_url(kind: Kind, name: str, layer: str, threshold: float | None = None) -> str:
+def tile_url(
+    kind: Kind,
+    name: str,
+    layer: str,
+    threshold: float | None = None,
+    ends: Sequence[float] | None = None,
+) -> str:
     """The template of a layer's tiles.
 
     Parameters
@@ -25,8 +32,13 @@ def tile_url(kind: Kind, name: str, layer: str, threshold: float | None = None) 
     layer : str
     threshold : float, optional
         Below which cells are drawn faintly.
+    ends : sequence of float, optional
+        Of the scale: those of a map that this one is seen beside.
     """
-    query = "" if threshold is None else f"?threshold={threshold:g}"
+    asked = [] if threshold is None else [f"threshold={threshold:g}"]
+    if ends is not None:
+        asked.append(f"ends={ends[0]:g},{ends[1]:g}")
+    query = f"?{'&'.join(asked)}" if asked else ""
     return f"{base()}/tiles/{kind}/{name}/{layer}/{{z}}/{{x}}/{{y}}.png{query}"
 
 

@@ -1,6 +1,9 @@
-"""Numbers as a page says them."""
+"""Numbers and names as a page says them."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -35,3 +38,16 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """Names by what they are of; those that stood before have a number: "town.osm (2)".
+
+    Streamlit knows options of a list by what they are called: of equal ones it takes the last.
+    """
+    seen: Counter[str] = Counter()
+    told = {}
+    for of, name in names.items():
+        seen[name] += 1
+        told[of] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+    return told

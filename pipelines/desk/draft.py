@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -135,8 +134,3 @@ class Draft:
             "load": self.load,
         }
         return Config(**{**values, **more})
-
-
-def is_on_earth(row: SiteRow) -> bool:
-    """Whether a row has a longitude and a latitude."""
-    return math.isfinite(row.lon_deg) and math.isfinite(row.lat_deg)

@@ -15,7 +15,7 @@ from pipelines.batch.faults import JobsError
 from pipelines.batch.jobs import read_jobs
 from pipelines.batch.status import Status
 from pipelines.desk.draft import Draft
-from pipelines.desk.workspace import UPLOADED, Workspace, write_json_file
+from pipelines.desk.workspace import Workspace, write_json_file
 from rfplatform.catalog import find_solver
 from rfplatform.errors import InputError, WorkerError, unknown_name
 from rfplatform.formats.drive_test import read_drive_test
@@ -54,16 +54,8 @@ class Order:
         return self.folder / "out"
 
     def own_words(self, told: object) -> str:
-        """What an error or a note says, in a line that names uploads as the user did, no folder."""
-        line = " ".join(str(told).split())
-        for folder, said in (
-            (self.workspace.uploads, UPLOADED),
-            (self.folder, ""),
-            (self.workspace.root, ""),
-        ):
-            for place in dict.fromkeys((folder, folder.resolve())):
-                line = line.replace(f"{place}/", said)
-        return line
+        """See `Workspace.own_words`; the job's folder is left out, too."""
+        return self.workspace.own_words(told, self.folder)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,6 @@ TABLE: Mapping[str, tuple[str, float]] = {
     "antenna": ("antenna", 1.0),
 }
 """Columns of the table on the screen: those of a site list, with how many of its units one is."""
-
-MOST_SITES = 999
 
 
 def placed(
@@ -61,7 +61,7 @@ def placed(
     downtilt_deg, power_dbm, frequency_hz, bandwidth_hz : float
     """
     taken = {row.site for row in draft.rows}
-    name = next(f"Site {n}" for n in range(1, MOST_SITES) if f"Site {n}" not in taken)
+    name = next(name for name in map("Site {}".format, count(1)) if name not in taken)
     rows = tuple(
         SiteRow(
             name,
@@ -160,8 +160,6 @@ def from_table(workspace: Workspace, table: Sequence[Mapping[str, Any]]) -> tupl
 
 def _as_on_screen(text: str, path: Path, antennas: Mapping[str, str]) -> str:
     """An error of the reader, without the file that the user never saw; its rows count a header."""
-    import re
-
     told = text.removeprefix(f"{path}: ")
     for stored, shown in antennas.items():
         told = told.replace(stored, shown)

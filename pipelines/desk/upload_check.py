@@ -31,6 +31,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pipelines.desk.workspace import UPLOADED, finite
 from rfplatform.errors import InputError
 
 LARGEST_KM2 = 400.0
@@ -42,7 +43,6 @@ MOST_NAMES = 100
 FIRST_ROWS = 5
 MOST_FAULTS = 3
 
-_UPLOADED = "upload:"
 _TERRAIN_FILE_BYTES = 80_000_000
 _PREVIEW_PIXELS = 512
 _MARKERS = (b"<OGRVRTDataSource", b"<VRTDataset", b"<GDALTileIndexDataset", b"gdal_streamed_alg")
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         answer: dict[str, Any] = {"summary": CHECKS[kind](Path(path), known)}
     except InputError as error:
         answer = {"error": _worded(error)}
-    sys.stdout.write(json.dumps(_plain(answer), ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(finite(answer), ensure_ascii=False) + "\n")
     return 0
 
 
@@ -118,17 +118,6 @@ def _limit(kind: str, time_limit_s: float | None, memory_limit_bytes: int | None
         # Two cores for as long, as readers have threads.
         seconds = 2 * math.ceil(time_limit_s)
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
-    """The same, with None for numbers that JSON has not."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
 
 
 # ----------------------------------------------------------------------------------------------
@@ -258,9 +247,9 @@ def _antenna_names(known: Known) -> Callable[[str], str | None]:
 
     patterns = [upload for upload in known.uploads if upload["kind"] == "antenna"]
     texts = {
-        called: _UPLOADED + upload["name"]
+        called: UPLOADED + upload["name"]
         for upload in reversed(patterns)
-        for called in (upload["original"], upload["name"], _UPLOADED + upload["name"])
+        for called in (upload["original"], upload["name"], UPLOADED + upload["name"])
     }
 
     def resolve(text: str) -> str | None:
@@ -505,7 +494,7 @@ def _jobs(path: Path, known: Known) -> dict[str, Any]:
 
     def said(area: str) -> str:
         name = Path(area).name
-        return _UPLOADED + name if name in known.names("area") else area
+        return UPLOADED + name if name in known.names("area") else area
 
     return {
         "num_jobs": len(jobs),
@@ -533,7 +522,7 @@ def _wrong_reference(of: str, text: str, known: Known) -> str:
             return ""
     if is_known or (of != "model" and text in known.names(of)):
         return ""
-    if text.startswith(_UPLOADED):
+    if text.startswith(UPLOADED):
         return f"{of} {text[:60]!r}: no such upload of this kind"
     return f"{of} {text[:60]!r}: jobs of the dashboard name no other files or places; give {wanted}"
 

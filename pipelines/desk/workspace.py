@@ -115,21 +115,38 @@ class Workspace:
             raise InputError(f"{text}: no such upload here; upload the file again")
         return str(place)
 
+    def own_words(self, told: object, *more: Path) -> str:
+        """What an error or a note says, in a line with "upload:NAME" for uploads, and no folder.
+
+        Parameters
+        ----------
+        told : object
+        *more : Path
+            Folders in this one that are left out, too.
+        """
+        line = " ".join(str(told).split())
+        said = {self.uploads: UPLOADED, **dict.fromkeys(more, ""), self.root: ""}
+        for folder, word in said.items():
+            for place in dict.fromkeys((folder, folder.resolve())):
+                line = line.replace(f"{place}/", word)
+        return line
+
 
 def write_json_file(values: Mapping[str, Any], path: Path) -> None:
     """Write JSON that a reader finds old or new, and never half; NaN is written as null."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    part.write_text(json.dumps(_finite(values), ensure_ascii=False), encoding="utf-8")
+    part.write_text(json.dumps(finite(values), ensure_ascii=False), encoding="utf-8")
     part.replace(path)
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+def finite(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+    """The same JSON value, with None for numbers that JSON has not."""
     if isinstance(value, float):
         return value if value - value == 0.0 else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value
 
 

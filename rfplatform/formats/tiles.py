@@ -39,6 +39,7 @@ def render_tile(
     y: int,
     *,
     threshold: float | None = None,
+    ends: tuple[float, float] | None = None,
     size: int = TILE_PIXELS,
 ) -> bytes:
     """A tile of a layer, transparent where there is nothing.
@@ -53,6 +54,8 @@ def render_tile(
         Of the usual scheme: y counts from the north.
     threshold : float, optional
         Cells below are drawn faintly.
+    ends : tuple of float, optional
+        Of the scale, in place of the layer's own: those of a map that this one is seen beside.
     size : int
         Pixels of an edge.
 
@@ -72,14 +75,26 @@ def render_tile(
         return _empty(size)
     values = _read(folder / RASTER, about, band, _part(box, rows, columns, size), shape)
     index = np.full((size, size), _NOTHING, np.uint8)
-    index[rows, columns] = _indices(values, entry["legend"], threshold)
+    legend = entry["legend"]
+    if ends is not None and legend["kind"] == "scale":
+        if not ends[0] < ends[1]:
+            raise InputError(f"range {ends[0]:g},{ends[1]:g}: must ascend")
+        legend = {**legend, "range": ends}
+    index[rows, columns] = _indices(values, legend, threshold)
     if not index.any():
         return _empty(size)
     return _png(index, _palette(json.dumps(entry["legend"])))
 
 
 def tile_etag(
-    folder: Path, layer: str, z: int, x: int, y: int, *, threshold: float | None = None
+    folder: Path,
+    layer: str,
+    z: int,
+    x: int,
+    y: int,
+    *,
+    threshold: float | None = None,
+    ends: tuple[float, float] | None = None,
 ) -> str:
     """An HTTP entity tag of a tile, which is another where the display is.
 
@@ -89,7 +104,7 @@ def tile_etag(
         If there is no such display.
     """
     changed = _changed(folder)
-    return f'"{changed:x}-{layer}-{z}-{x}-{y}-{threshold}"'
+    return f'"{changed:x}-{layer}-{z}-{x}-{y}-{threshold}-{ends}"'
 
 
 def tile_bounds_m(z: int, x: int, y: int) -> Bounds:

@@ -194,9 +194,9 @@ class View:
         """Wait until the script has run."""
         self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
 
-    def error_lines(self) -> list[str]:
-        """What error boxes say."""
-        return self.page.locator('[data-testid="stAlert"]:visible').all_inner_texts()
+    def faults(self) -> list[str]:
+        """What the boxes for errors say."""
+        return self.page.get_by_test_id("stAlertContentError").all_inner_texts()
 
     def wait_for(self, condition: str, argument: Any = None) -> None:
         """Wait until a JavaScript function of the argument is true."""

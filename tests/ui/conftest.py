@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from browser import PATIENCE_MS, Dashboard, View, Watch, opened_browser
 
 from pipelines.desk.workspace import Workspace
+
+pytest.register_assert_rewrite("browser")
+from browser import PATIENCE_MS, Dashboard, View, Watch, opened_browser  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 import pipelines.desk.measured
 import ui.context
 import ui.measurements.calibration
+import ui.uploading
 from pipelines.desk.jobs import find_job
 from pipelines.desk.measured import write_measured
 from pipelines.desk.uploads import store_upload
@@ -85,9 +86,12 @@ def write_map(workspace, made, name=MAP, kind="map", options=None, state="done",
 
 def draw(**query):
     def script():
+        import streamlit as st
+
         from ui.pages.measurements import page
 
-        page()
+        if not st.session_state.get("elsewhere"):
+            page()
 
     app = AppTest.from_function(script, default_timeout=60)
     for name, value in query.items():
@@ -117,13 +121,18 @@ def test_without_a_drive_test_it_says_what_one_is():
 
 
 @pytest.mark.usefixtures("workspace")
-def test_a_bad_file_is_one_line():
+def test_a_bad_file_is_one_line(monkeypatch):
     app = draw()
     app.file_uploader[0].upload("bad.csv", b"\xff\xfe\x00\x01", "text/csv").run()
     assert not app.exception
     assert len(app.error) == 1
     assert "bad.csv" in texts(app)
     assert "\n" not in app.error[0].value
+    # It is told for as long as the file is there, and read once.
+    monkeypatch.setattr(ui.uploading, "store_upload", None)
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
 
 
 @pytest.mark.usefixtures("workspace")
@@ -169,6 +178,22 @@ def test_a_map_is_compared_by_cell_and_device(compared):
     app.get_by_key("measurements.view").set_value("Measured level").run()
     assert not app.exception
     _, upload, _ = compared
+    assert dict(app.query_params) == {"test": upload.text, "map": MAP}
+
+
+def test_what_was_chosen_is_there_after_a_visit_to_another_page(compared):
+    workspace, upload, made = compared
+    write_map(workspace, made, "20260103-000000-0001")
+    app = draw(map=MAP)
+    assert app.get_by_key("measurements.map").value == MAP
+    app.session_state["elsewhere"] = True
+    app.query_params.clear()
+    app.run()
+    assert not app.selectbox
+    app.session_state["elsewhere"] = False
+    app.run()
+    assert not app.exception
+    assert app.get_by_key("measurements.map").value == MAP
     assert dict(app.query_params) == {"test": upload.text, "map": MAP}
 
 

@@ -121,6 +121,36 @@ def test_the_threshold_moves_the_covered_share(ws: Workspace, draft: Draft) -> N
     strict = float(metric(app, "Covered").removesuffix(" %"))
     slider.set_value(-120.0).run()
     assert float(metric(app, "Covered").removesuffix(" %")) > strict
+    for layer, least in (("ss_sinr_db", None), ("ss_rsrp_dbm", -120.0)):
+        next(s for s in app.selectbox if s.label == "Layer").select(layer).run()
+        if least is not None:
+            slider = next(s for s in app.slider if s.label.startswith("Covered from"))
+            assert slider.value == least
+    assert errors(app) == []
+
+
+def test_another_link_in_the_session_is_undone_like_a_change(ws: Workspace, draft: Draft) -> None:
+    app = opened(plan=draft.saved(ws), at="24.940000,60.167500", layer="ss_sinr_db")
+    other = replace(draft, load=0.25)
+    app.query_params.clear()
+    app.query_params["plan"] = other.saved(ws)
+    app.run()
+    assert of(app, "draft") == other
+    assert not of(app, "at")
+    assert param(app, "layer") == "ss_rsrp_dbm"
+    app.button(key="plan.undo").click().run()
+    assert of(app, "draft") == draft
+    assert errors(app) == []
+
+
+def test_what_a_click_places_is_kept(ws: Workspace, draft: Draft) -> None:
+    app = opened(plan=draft.saved(ws))
+    app.toggle(key="plan.placing").set_value(True).run()
+    app.number_input(key="plan.new.height").set_value(32.0).run()
+    for placing in (False, True):
+        app.toggle(key="plan.placing").set_value(placing).run()
+    assert app.number_input(key="plan.new.height").value == 32.0
+    assert errors(app) == []
 
 
 def test_without_sites_it_says_what_to_do(ws: Workspace, draft: Draft) -> None:
@@ -135,6 +165,7 @@ def test_a_site_outside_the_area_is_one_line_and_can_be_undone(ws: Workspace, dr
     (told,) = errors(app)
     assert "outside" in told
     assert str(ws.root) not in told
+    assert of(app, "last_area")  # where it is drawn, to be dragged back
 
 
 def test_too_many_cells_for_a_quick_map_are_refused(ws: Workspace, draft: Draft) -> None:
@@ -162,6 +193,19 @@ def test_a_run_is_started_opened_and_compared(ws: Workspace, draft: Draft) -> No
     assert "SS-RSRP difference" in [s.label for s in app.selectbox] or any(
         "difference" in str(option) for s in app.selectbox for option in s.options
     )
+    app.session_state["plan.at"] = "24.941000,60.168000"
+    app.session_state["plan.tab"] = ":material/my_location: Point"
+    app.run()
+    assert errors(app) == []
+    assert any("SS\\-RSRP difference" in text.value for text in app.markdown)
+    # Runs of one title are told apart.
+    twin = start_map(ws, draft, solver="tr38901-umi", title="UMi of it")
+    wait_for(ws, twin.id)
+    app.run()
+    choice = app.selectbox(key=f"plan.map_choice.{job.id}")
+    assert len(set(choice.options)) == len(choice.options)
+    choice.select(twin.id).run()
+    assert of(app, "run") == twin.id
     # The run's own link brings its plan along.
     again = opened(run=job.id)
     assert of(again, "draft") == draft

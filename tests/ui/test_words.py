@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("streamlit")
 from ui.markdown import plain
-from ui.words import duration, number, percent, size
+from ui.words import distinct, duration, number, percent, size
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,12 @@ def test_shares_durations_and_sizes() -> None:
         "0 s", "59 s", "1 min 0 s", "1 h 2 min", "3 days",
     ]  # fmt: skip
     assert [size(n) for n in (999, 20_000, 8.4e6, 3.2e9)] == ["999 B", "20 kB", "8 MB", "3.2 GB"]
+
+
+def test_equal_names_are_told_apart() -> None:
+    assert distinct({"a": "town.osm", "b": "city.osm", "c": "town.osm"}) == {
+        "a": "town.osm", "b": "city.osm", "c": "town.osm (2)",
+    }  # fmt: skip
 
 
 def test_text_of_others_is_no_markup() -> None:

@@ -26,8 +26,8 @@ def residual_boxes(groups: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     table = pd.DataFrame(
         [
             {
-                "label": f"{one['name']}|bias {_tenths(one['bias_db'])}, "
-                f"RMSE {_tenths(one['rmse_db'])} dB",
+                "label": f"{one['name']}|bias {number(one['bias_db'], 1)}, "
+                f"RMSE {number(one['rmse_db'], 1)} dB",
                 "pixels": one["pixels"],
                 "bias": one["bias_db"],
                 "rmse": one["rmse_db"],
@@ -84,7 +84,7 @@ def method_scores(scores: Sequence[Mapping[str, Any]], taken: str) -> alt.LayerC
                 **{name: score[name] for name in ("rmse_db", "low_db", "high_db", "bias_db")},
                 "label": _called(score["method"], taken),
                 "inside": 100.0 * score["picp80"],
-                "text": f"{_tenths(score['rmse_db'])} dB",
+                "text": f"{number(score['rmse_db'], 1)} dB",
                 "color": _CHOSEN if score["method"] == taken else _QUIET,
             }
             for score in sorted(scores, key=lambda score: -float(score["rmse_db"]))
@@ -129,8 +129,3 @@ _NAMES = {
 def _called(method: str, taken: str) -> str:
     name = _NAMES.get(method, method)
     return f"{name} (taken)" if method == taken else name
-
-
-def _tenths(value_db: float) -> str:
-    """With one digit, and no minus before a zero."""
-    return number(round(value_db, 1) + 0.0, 1)

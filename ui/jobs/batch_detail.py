@@ -63,8 +63,7 @@ def batch_results(job: Job) -> None:
         return
     st.markdown("##### Its maps")
     _on_the_map(job, maps)
-    st.markdown("##### Files")
-    file_buttons(job.out, "jobs.file")
+    file_buttons(job.out, "jobs.file", title="Files")
 
 
 def _failures(job: Job) -> None:

@@ -10,15 +10,17 @@ import streamlit as st
 
 from pipelines.desk.collected import planned
 from pipelines.desk.jobs import start_batch
-from pipelines.desk.uploads import Upload, list_uploads
+from pipelines.desk.uploads import Upload, find_upload
 from rfplatform.errors import RfplatformError
 from ui.context import workspace
 from ui.markdown import plain
 from ui.telling import tell
-from ui.uploading import uploaded
+from ui.uploading import names_of_uploads, uploaded
 
 KIND = "jobs"
 PLANNED = "jobs.planned"
+_COLUMNS = ("area", "sites", "terrain")
+"""Of a jobs file, that may name an upload of that kind."""
 
 _EXAMPLE = """name,area,site,solver,resolution
 centre,helsinki,"24.945,60.170,25,90",tr38901-uma,8
@@ -37,10 +39,11 @@ def batch_start(select: Callable[[str], None]) -> None:
     stored = uploaded(
         KIND,
         "Jobs file",
-        help="A row for each map: options of `rfplatform map` as columns. Paths in it are those "
-        "of this server; areas can be built-in names, boxes or places.",
+        help="A row for each map: options of `rfplatform map` as columns. Areas are helsinki, "
+        "boxes W,S,E,N, or uploads, by the names that stand under Names of uploads.",
     )
-    files = list_uploads(workspace(), KIND)
+    _uploads()
+    files = names_of_uploads(KIND)
     if not files:
         st.caption("A row for each map, as in this example:")
         st.download_button(
@@ -52,16 +55,10 @@ def batch_start(select: Callable[[str], None]) -> None:
             on_click="ignore",
         )
         return
-    known = {one.text: one for one in files}
     if stored is not None:
         st.session_state["jobs.file"] = stored.text
-    text = st.selectbox(
-        "Start with",
-        list(known),
-        format_func=lambda name: known[name].original,
-        key="jobs.file",
-    )
-    chosen = known[text]
+    text = st.selectbox("Start with", list(files), format_func=files.__getitem__, key="jobs.file")
+    chosen = find_upload(workspace(), text)
     workers = st.number_input(
         "Workers", 0, 256, 0, key="jobs.workers", help="0: as many as this machine holds."
     )
@@ -75,6 +72,25 @@ def batch_start(select: Callable[[str], None]) -> None:
     told = st.session_state.get(PLANNED)
     if told and told["of"] == chosen.text:
         _summary(told)
+
+
+def _uploads() -> None:
+    """What a jobs file can name; files of the server are none of it."""
+    rows = [
+        {"of": kind, "file": name, "called": text}
+        for kind in _COLUMNS
+        for text, name in names_of_uploads(kind).items()
+    ]
+    if not rows:
+        return
+    with st.popover("Names of uploads", icon=":material/link:"):
+        st.caption("What stands for a file in the columns area, sites and terrain:")
+        st.dataframe(
+            rows,
+            hide_index=True,
+            alt="Names of uploads",
+            column_config={"of": "Column", "file": "File", "called": "Name in a jobs file"},
+        )
 
 
 def _look(upload: Upload) -> None:

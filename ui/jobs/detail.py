@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
-from pipelines.desk.draft import Draft
+from pipelines.desk.display import read_display
 from pipelines.desk.jobs import Job, cancel, find_job, remove, retry
 from pipelines.desk.uploads import find_upload
-from pipelines.desk.workspace import read_json_file
 from rfplatform.errors import InputError
 from ui.context import workspace
 from ui.files import file_buttons
@@ -85,7 +83,7 @@ def _asked(job: Job) -> list[str]:
         rows = draft.get("rows") or []
         return [
             _called(str(draft.get("area", ""))),
-            f"{len(rows)} sectors",
+            "1 sector" if len(rows) == 1 else f"{len(rows):,} sectors",
             str(options.get("solver", "")),
             f"cells of {draft.get('resolution_m', 0):g} m",
         ]
@@ -169,24 +167,13 @@ def _cancel(job: Job, fault: str) -> None:
 
 def _open(job: Job) -> None:
     if job.kind in ("map", "calibrate"):
-        page_link("plan", "Open the map", ":material/map:", run=job.id, **_plan_of(job))
+        page_link("plan", "Open the map", ":material/map:", run=job.id)
     if job.kind == "calibrate":
         page_link("measurements", "Before and after", ":material/compare:", job=job.id)
     if job.kind == "map":
         page_link("measurements", "Compare with measurements", ":material/timeline:", map=job.id)
     if job.kind == "bench":
         page_link("benchmarks", "Open the scores", ":material/leaderboard:", job=job.id)
-
-
-def _plan_of(job: Job) -> dict[str, str]:
-    """The plan that a calibrated map was made of; a map's own job knows it."""
-    if job.kind != "calibrate":
-        return {}
-    try:
-        source = find_job(workspace(), str(job.options.get("map")))
-        return {"plan": Draft.from_dict(source.options["draft"]).saved(workspace())}
-    except (InputError, KeyError):  # the map was removed, or is of another version
-        return {}
 
 
 def _results(job: Job) -> None:
@@ -200,14 +187,12 @@ def _results(job: Job) -> None:
         _map_facts(job)
     if job.kind == "batch":
         batch_results(job)
-    elif job.out.is_dir():
-        st.markdown("##### Files")
-        file_buttons(job.out, "jobs.file")
+    else:
+        file_buttons(job.out, "jobs.file", title="Files")
 
 
 def _map_facts(job: Job) -> None:
-    display = read_json_file(job.display / "display.json") or {}
-    facts: dict[str, Any] = display.get("facts") or {}
+    facts = (read_display(job.display) or {}).get("facts") or {}
     noise_db = job.noise_db if job.noise_db is not None else facts.get("noise_db")
     columns = st.columns(4)
     columns[0].metric("Took", times(job))
@@ -217,6 +202,8 @@ def _map_facts(job: Job) -> None:
     columns[3].metric("Noise", noise, help="Standard error of a traced level; others have none.")
     for text in list(job.details.get("warnings") or [])[:5]:
         st.warning(plain(text), icon=":material/warning:")
+    if fault := job.details.get("display_error"):
+        st.warning(plain(fault), icon=":material/layers_clear:")
     picture = job.out / "radio_map.png"
     if picture.is_file():
         st.image(str(picture), caption=plain(job.title))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import streamlit as st
@@ -12,7 +12,7 @@ from pipelines.desk.jobs import Job
 from rfplatform.errors import RfplatformError
 from ui.markdown import plain
 from ui.telling import tell
-from ui.words import duration, number, percent
+from ui.words import distinct, duration, number, percent
 
 LIVE_S = 1.5
 """Time between two looks at what is not over."""
@@ -76,10 +76,15 @@ def stamp(job: Job) -> str:
     return time.strftime("%d %b %H:%M", time.localtime(job.created))
 
 
+def names_of_jobs(jobs: Iterable[Job]) -> dict[str, str]:
+    """Titles that tell jobs apart in a list, by their ids."""
+    return distinct({job.id: f"{job.title} · {stamp(job)}" for job in jobs})
+
+
 def times(job: Job) -> str:
     """How long it took or takes, and what is left of it."""
     if job.state == "queued":
-        return f"waits since {duration(time.time() - job.created)}"
+        return f"waiting for {duration(time.time() - job.created)}"
     began = job.started or job.created
     said = [f"{duration((job.ended or time.time()) - began)}{'' if job.is_over else ' so far'}"]
     left_s = job.details.get("left_s")

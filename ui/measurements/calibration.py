@@ -14,17 +14,16 @@ from rfplatform.errors import InputError, RfplatformError
 from ui.charts.residuals import method_scores
 from ui.context import workspace
 from ui.files import file_buttons
-from ui.jobs.telling import attempt, last_words, live, progress, stamp
+from ui.jobs.telling import attempt, last_words, live, progress, stamp, told_fault
 from ui.links import page_link
 from ui.markdown import plain
 from ui.telling import tell
-from ui.words import number, percent
+from ui.words import distinct, number, percent
 
 JOB = "measurements.job"
 """The session's key of the calibration that is open."""
 
-FAULT = "measurements.fault"
-
+_FAULT = "measurements.fault"
 _SLOW = ("auto", "kriging", "cascade")
 
 
@@ -107,17 +106,11 @@ def chosen(jobs: list[Job]) -> Job | None:
         done = [job.id for job in jobs if job.state == "done"]
         st.session_state[JOB] = (done or list(known))[0]
     if len(jobs) > 1:
-        st.selectbox(
-            "Calibration",
-            list(known),
-            format_func=lambda name: _called(known[name]),
-            key=JOB,
+        names = distinct(
+            {job.id: f"{job.options.get('method', 'auto')} · {stamp(job)}" for job in jobs}
         )
+        st.selectbox("Calibration", list(names), format_func=names.__getitem__, key=JOB)
     return known[st.session_state[JOB]]
-
-
-def _called(job: Job) -> str:
-    return f"{job.options.get('method', 'auto')} · {stamp(job)}"
 
 
 def followed(job: Job) -> None:
@@ -135,6 +128,7 @@ def _watched(name: str) -> None:
         job = find_job(workspace(), name)
     except InputError:  # removed in another window
         return
+    told_fault(_FAULT)
     was_active = st.session_state.get("measurements.active") == name
     st.session_state["measurements.active"] = name if job.is_active else None
     if job.is_active:
@@ -146,7 +140,7 @@ def _watched(name: str) -> None:
             disabled=job.state == "stopping",
             help="Nothing is left of an unfinished calibration.",
             on_click=attempt,
-            args=(FAULT, cancel, workspace(), name),
+            args=(_FAULT, cancel, workspace(), name),
         )
     elif was_active:
         st.rerun()  # The whole page: there is something to show.
@@ -192,7 +186,9 @@ def before_and_after(report: Mapping[str, Any]) -> None:
         f"{protocol['block_m']:g} m; each was predicted while its block was left out, in "
         f"{protocol['folds']} groups. Lines: 95 % interval over blocks."
     )
-    st.altair_chart(method_scores(report["scores"], report["method"]))
+    st.altair_chart(
+        method_scores(report["scores"], report["method"]), alt="RMSE of each method, in dB"
+    )
     for note in list(report.get("notes") or [])[:5]:
         st.caption(f":material/info: {plain(note)}")
 
@@ -224,5 +220,4 @@ def offsets(report: Mapping[str, Any]) -> None:
 
 def downloads(job: Job) -> None:
     """All that the calibration wrote."""
-    st.markdown("##### Files")
-    file_buttons(job.out, "measurements.file")
+    file_buttons(job.out, "measurements.file", title="Files")

@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from pipelines.desk.jobs import Job, list_jobs
-from pipelines.desk.uploads import Upload, list_uploads
+from pipelines.desk.uploads import Upload, find_upload
 from ui.context import workspace
-from ui.jobs.telling import stamp
+from ui.jobs.telling import names_of_jobs
 from ui.markdown import plain
-from ui.uploading import uploaded
+from ui.uploading import names_of_uploads, uploaded
 from ui.words import number
 
 KIND = "measurements"
@@ -37,7 +37,7 @@ FORMAT = """longitude,latitude,RSRP,cell,device
 
 def drive_test() -> Upload | None:
     """Choose a drive test, or upload one."""
-    tests = list_uploads(workspace(), KIND)
+    tests = names_of_uploads(KIND)
     help_text = (
         "A table (CSV) with longitude, latitude and RSRP in dBm; cell, device "
         "and time are used where there are any."
@@ -51,13 +51,10 @@ def drive_test() -> Upload | None:
         st.session_state[TEST] = fresh.text
     if not tests:
         return None
-    known = {test.text: test for test in tests}
-    if st.session_state.get(TEST) not in known:
-        st.session_state[TEST] = tests[0].text
-    text = st.selectbox(
-        "Drive test", list(known), format_func=lambda name: known[name].original, key=TEST
-    )
-    return known[text]
+    if st.session_state.get(TEST) not in tests:
+        st.session_state[TEST] = next(iter(tests))
+    text = st.selectbox("Drive test", list(tests), format_func=tests.__getitem__, key=TEST)
+    return find_upload(workspace(), text)
 
 
 def columns_of(upload: Upload) -> Mapping[str, str] | None:
@@ -116,7 +113,7 @@ def finished_maps() -> list[Job]:
 
 def map_job(maps: list[Job]) -> Job | None:
     """Choose the map; None for the levels alone."""
-    known = {job.id: job for job in maps}
+    known, names = {job.id: job for job in maps}, names_of_jobs(maps)
     if st.session_state.get(MAP) not in known and st.session_state.get(MAP) is not None:
         st.session_state[MAP] = None
     if MAP not in st.session_state and maps:
@@ -124,11 +121,7 @@ def map_job(maps: list[Job]) -> Job | None:
     chosen = st.selectbox(
         "Map",
         [None, *known],
-        format_func=lambda name: (
-            "no map: levels alone"
-            if name is None
-            else f"{known[name].title} · {stamp(known[name])}"
-        ),
+        format_func=lambda name: "no map: levels alone" if name is None else names[name],
         key=MAP,
         help="Finished ray-traced, learned and closed-form maps of the Jobs page.",
     )

@@ -46,10 +46,11 @@ def level_points(found: Measured, layer: Mapping[str, Any] | None) -> PointLayer
     if layer is None:
         low, high = (float(v) for v in found.stats["levels_dbm"])
         # A span of tens, and never one of a few decibels, which would show noise as structure.
-        low, high = 10.0 * math.floor(low / 10.0), 10.0 * math.ceil(high / 10.0)
+        low = 10.0 * math.floor(low / 10.0)
+        high = max(10.0 * math.ceil(high / 10.0), low + 20.0)
         scale = {
-            "kind": "scale", "range": [low, max(high, low + 20.0)], "colors": list(LEVEL_COLORS),
-            "ticks": [low, (low + max(high, low + 20.0)) / 2, max(high, low + 20.0)],
+            "kind": "scale", "range": [low, high], "colors": list(LEVEL_COLORS),
+            "ticks": [low, (low + high) / 2, high],
         }  # fmt: skip
     else:
         scale = layer["legend"]

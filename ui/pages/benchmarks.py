@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,15 +15,17 @@ from pipelines.desk.workspace import Workspace
 from rfplatform.errors import RfplatformError
 from rfplatform.registry.registry import Registry
 from ui.context import workspace
+from ui.jobs.telling import attempt, live, progress, told_fault
 from ui.links import page_link
 from ui.listed import selection, side_by_side
 from ui.markdown import plain
-from ui.words import duration
+from ui.telling import tell
+from ui.words import distinct
 
 BENCHMARK, JOB = "benchmark", "job"
 """Query parameters of what is open, and of the job or report whose scores are meant."""
 
-WATCHED_S = 1.0
+_FAULT = "benchmarks.fault"
 _TABLE = "benchmarks.table"
 _FAMILIES = {"physics": "Physics", "speed": "Speed", "maps": "Maps"}
 
@@ -202,7 +203,7 @@ def _start(ws: Workspace, name: str) -> None:
         if JOB in st.query_params:
             del st.query_params[JOB]
     except RfplatformError as error:
-        st.error(plain(error), icon=":material/error:")
+        tell(error)
 
 
 def _run(runs: Sequence[Scores]) -> Scores:
@@ -210,11 +211,14 @@ def _run(runs: Sequence[Scores]) -> Scores:
         return runs[0]
     names = {run.name: run for run in runs}
     wanted = st.query_params.get(JOB)
+    called = distinct(
+        {run.name: f"{_moment(run.time)}, rfplatform {run.version or '?'}" for run in runs}
+    )
     chosen = st.selectbox(
         "Scores of",
-        list(names),
-        index=list(names).index(wanted) if wanted in names else 0,
-        format_func=lambda n: f"{_moment(names[n].time)}, rfplatform {names[n].version or '?'}",
+        list(called),
+        index=list(called).index(wanted) if wanted in called else 0,
+        format_func=called.__getitem__,
         help="The newest run first.",
         key=f"benchmarks.run.{runs[0].name}",
         width=360,
@@ -332,7 +336,7 @@ def _history(rows: Sequence[Mapping[str, Any]], metric: str, runs: Sequence[Scor
 def _watched(ws: Workspace, name: str) -> None:
     """Its newest job; looked at again each second while it is at work."""
     active = any(job.is_active for job in _jobs(ws, name)[:1])
-    st.fragment(_progress, run_every=WATCHED_S if active else None)(ws, name, active)
+    live(lambda: _progress(ws, name, active), active=active)
 
 
 def _jobs(ws: Workspace, name: str) -> list[Job]:
@@ -342,23 +346,22 @@ def _jobs(ws: Workspace, name: str) -> list[Job]:
 
 
 def _progress(ws: Workspace, name: str, was_active: bool) -> None:
+    told_fault(_FAULT)
     job = next(iter(_jobs(ws, name)), None)
     if job is None:
         return
     if job.is_active:
         with st.container(border=True, gap="xsmall"):
-            st.progress(job.share or 0.0, text=plain(job.message))
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(duration(time.time() - (job.started or job.created)))
-                st.space("stretch")
-                st.button(
-                    "Stop",
-                    icon=":material/stop_circle:",
-                    disabled=job.state == "stopping",
-                    on_click=cancel,
-                    args=(ws, job.id),
-                )
+            progress(job)
+            st.button(
+                "Stop",
+                icon=":material/stop_circle:",
+                disabled=job.state == "stopping",
+                help="Nothing is left of an unfinished benchmark.",
+                on_click=attempt,
+                args=(_FAULT, cancel, ws, job.id),
+            )
     elif was_active:
         st.rerun()  # The whole page: there are scores now.
     elif job.state in ("failed", "lost"):
-        st.error(f"The last run failed: {plain(job.message)}", icon=":material/error:")
+        tell(job.message, before="The last run failed: ")

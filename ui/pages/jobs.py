@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pipelines.desk.jobs import Job, find_job, list_jobs
@@ -41,10 +43,10 @@ def page() -> None:
         with st.expander("Start a batch of maps", icon=":material/add:"):
             batch_start(_select)
         kind, states = _filters()
-        active = any(job.is_active for job in list_jobs(workspace()))
-        live(lambda: _list(kind, states), active=active)
+        jobs = list_jobs(workspace())
+        live(lambda: _list(kind, states), active=any(job.is_active for job in jobs))
     with right, st.container(border=True):
-        _selected()
+        _selected(_open_id(jobs))
 
 
 def _filters() -> tuple[str, tuple[str, ...]]:
@@ -75,8 +77,9 @@ def _list(kind: str, states: tuple[str, ...]) -> None:
     if not found:
         st.info("No job is of this kind and state.", icon=":material/filter_alt_off:")
     limit = st.session_state.get("jobs.limit", SHOWN)
+    opened = _open_id(jobs)
     for job in found[:limit]:
-        _row(job)
+        _row(job, is_open=job.id == opened)
     if len(found) > limit:
         st.button(
             f"Show more ({len(found) - limit:,})",
@@ -86,7 +89,7 @@ def _list(kind: str, states: tuple[str, ...]) -> None:
         )
 
 
-def _redraw_page_when_one_ends(jobs: list[Job]) -> None:
+def _redraw_page_when_one_ends(jobs: Sequence[Job]) -> None:
     """What hangs on a job's end, its results and whether to look again, is outside of the list."""
     active = {job.id for job in jobs if job.is_active}
     before = st.session_state.get("jobs.active", active)
@@ -95,18 +98,19 @@ def _redraw_page_when_one_ends(jobs: list[Job]) -> None:
         st.rerun()
 
 
-def _row(job: Job) -> None:
+def _row(job: Job, *, is_open: bool) -> None:
     told, (kind, icon) = STATES[job.state], kind_of(job)
-    with st.container(border=job.id == _open_id(), gap=None):
-        st.button(
+    with st.container(border=is_open, gap=None):
+        # In a fragment a callback would draw the fragment alone, and not the job.
+        if st.button(
             plain(job.title),
             key=f"jobs.open.{job.id}",
             icon=icon,
             type="tertiary",
-            on_click=_select,
-            args=(job.id,),
             help="Show this job.",
-        )
+        ):
+            _select(job.id)
+            st.rerun()
         state = f":{told.color}[{told.icon} {told.label}]"
         if job.is_active:
             progress(job, brief=True)
@@ -125,15 +129,13 @@ def _select(name: str) -> None:
     st.query_params["job"] = name
 
 
-def _open_id() -> str | None:
+def _open_id(jobs: Sequence[Job]) -> str | None:
     """The job that the URL names, else the newest."""
-    newest = list_jobs(workspace())[:1]
     named: str | None = st.query_params.get("job")
-    return named or (newest[0].id if newest else None)
+    return named or next((job.id for job in jobs), None)
 
 
-def _selected() -> None:
-    name = _open_id()
+def _selected(name: str | None) -> None:
     if name is None:
         st.caption("A job that is chosen at the left opens here, with its results and its files.")
         return

@@ -13,7 +13,6 @@ from pipelines.desk.uploads import Upload
 from rfplatform.errors import RfplatformError
 from ui.charts.residuals import residual_boxes
 from ui.context import workspace
-from ui.jobs.telling import told_fault
 from ui.links import page_link
 from ui.markdown import plain
 from ui.measurements import calibration, choice, views
@@ -118,7 +117,6 @@ def _compared(
             )
     with left, st.container(border=True):
         st.markdown("**Calibrate the map on these readings**")
-        told_fault(calibration.FAULT)
         calibration.start(job, upload, columns=columns, cells=cells, stats=found.stats)
         calibrated = calibration.chosen(calibration.calibrations(job, upload))
         if calibrated is not None:
@@ -223,7 +221,7 @@ def _residuals(found: Measured) -> None:
         if groups:
             with side:
                 st.markdown(f"##### {title}")
-                st.altair_chart(residual_boxes(groups))
+                st.altair_chart(residual_boxes(groups), alt=f"Map less measured, {title.lower()}")
 
 
 def _bounds(found: Measured) -> tuple[float, float, float, float]:
@@ -237,11 +235,20 @@ def _bounds(found: Measured) -> tuple[float, float, float, float]:
 
 
 def _adopt_link() -> None:
-    """Take over what the URL says, where it is not what this page wrote there."""
+    """Take over what the URL says, where it is not what this page wrote there.
+
+    Whoever comes back from another page, where lists forget what was chosen in them, gets what was
+    shown before.
+    """
     told = {
         name: st.query_params[name] for name in ("test", "map", "job") if name in st.query_params
     }
-    if not told or told == st.session_state.get("measurements.link"):
+    before: dict[str, str] = st.session_state.get("measurements.link", {})
+    if not told and choice.TEST not in st.session_state:
+        told = before
+    elif told == before:
+        return
+    if not told:
         return
     st.session_state["measurements.link"] = told
     try:

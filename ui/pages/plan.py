@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from rfplatform.errors import RfplatformError
+from ui.context import previews
 from ui.markdown import plain
 from ui.plan import state
 from ui.plan.area_panel import area_panel
@@ -68,14 +69,15 @@ def _adopt() -> None:
 
 
 def _quick() -> tuple[Shown | None, str]:
-    """The quick map; where it can't be made, the last one that could, and why."""
+    """The quick map, if it can be made, and the key of its area; else of the last that opened."""
+    area = str(state.get("last_area") or "")
     try:
-        shown, area = quick(state.draft())
+        area = previews().area(state.draft())
+        state.put("last_area", area)
+        return quick(state.draft()), area
     except RfplatformError as error:
         tell(error)
-        return None, str(state.get("last_area") or "")
-    state.put("last_area", area)
-    return shown, area
+        return None, area
 
 
 def _chosen(quick_map: Shown | None) -> Shown | None:
@@ -110,7 +112,7 @@ def _overlays(shown: Shown, quick_map: Shown | None) -> Overlays:
         # Both in the colours of the first, or they could not be compared.
         overlays.append((other, other.layers[layer["name"]], threshold))
     elif other is not None:
-        st.info(f"{other.title} has no {layer['title']}.", icon=":material/layers_clear:")
+        st.info(f"{plain(other.title)} has no {layer['title']}.", icon=":material/layers_clear:")
     return overlays
 
 

@@ -21,6 +21,7 @@ from ui.registry.detail import (
     details,
     open_artifact,
 )
+from ui.telling import tell
 from ui.words import size
 
 LISTED = 200
@@ -53,7 +54,7 @@ def page() -> None:
     try:
         listed = _listed(registry, kind, words)
     except RfplatformError as error:
-        st.error(f"The registry can't be read: {plain(error)}", icon=":material/error:")
+        tell(error, before="The registry can't be read: ")
         return
     rows = [row for row in listed["rows"] if place is None or row["state"] in _PLACES[place]]
     if not listed["any_here"]:
@@ -123,7 +124,6 @@ def _listed(registry: Registry, kind: str | None, words: Sequence[str]) -> dict[
         found = pipeline.listing(registry, kind=kind, names=(f"*{longest}*",), limit=LISTED)
     rows = [*found["artifacts"], *found["public"]]
     return {
-        "home": found["home"],
         "more": found["more"],
         "any_here": bool(found["artifacts"]) or registry.count() > 0,
         "rows": [row for row in rows if _has_words(row, words)],
@@ -206,10 +206,7 @@ def _count(rows: Sequence[Mapping[str, Any]], listed: Mapping[str, Any], ref: st
     here = sum(row["state"] in _PLACES["In the registry"] for row in rows)
     more = f" {listed['more']:,} more are not listed: search by name." if listed["more"] else ""
     hint = f"{_HINT} " if not ref else ""
-    st.caption(
-        f"{hint}{here:,} in the registry ({plain(listed['home'])}), {len(rows) - here:,} that can "
-        f"be had.{more}"
-    )
+    st.caption(f"{hint}{here:,} in the registry, {len(rows) - here:,} that can be had.{more}")
 
 
 def _time(created: str | None) -> datetime | None:

@@ -6,20 +6,18 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pipelines.desk.uploads import list_uploads
 from rfplatform.errors import InputError
 from rfplatform.geodata.place import parse_bbox
-from ui.context import workspace
 from ui.plan import state
 from ui.telling import tell
-from ui.uploading import uploaded
+from ui.uploading import names_of_uploads, uploaded
 
 _BUILT_IN = {"helsinki": "Central Helsinki"}
 
 
 def area_panel() -> None:
     """Choose the area; another area begins a plan without sites."""
-    areas = _known()
+    areas = _BUILT_IN | names_of_uploads("area")
     current = state.draft().area
     areas.setdefault(current, current)
     st.selectbox(
@@ -41,6 +39,7 @@ def area_panel() -> None:
         st.toggle(
             "Plan a part of it",
             key=state.key("cropping"),
+            on_change=lambda: state.put("placing", False),
             help="Then drag a rectangle on the map: runs of a part are quicker.",
         )
     else:
@@ -70,11 +69,6 @@ def _terrain() -> None:
             icon=":material/horizontal_rule:",
             on_click=lambda: state.change(replace(state.draft(), terrain=None)),
         )
-
-
-def _known() -> dict[str, str]:
-    uploads = list_uploads(workspace(), "area")
-    return {**_BUILT_IN, **{upload.text: upload.original for upload in uploads}}
 
 
 def _choose(area: str) -> None:
@@ -115,5 +109,5 @@ def _box() -> None:
             except InputError as error:
                 tell(error)
                 return
-            _choose(",".join(f"{edge:g}" for edge in box.bounds_deg))
+            _choose(",".join(f"{edge:.9g}" for edge in box.bounds_deg))
             st.rerun()

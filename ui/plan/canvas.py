@@ -10,7 +10,8 @@ import streamlit as st
 
 from pipelines.desk.area import read_area
 from pipelines.desk.sectors import moved
-from rfplatform.geodata.sites import SiteRow
+from rfplatform.formats.classes import SERVER_COLORS
+from rfplatform.formats.display import OMNIDIRECTIONAL
 from ui.components.map import (
     Background,
     Camera,
@@ -33,10 +34,6 @@ from ui.urls import area_urls, tile_url
 
 KEY = "plan_map"
 HEIGHT = "max(430px, calc(100dvh - 12.5rem))"
-_OMNIDIRECTIONAL = ("isotropic", "dipole")
-_COLORS = (
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7b5ea7", "#8c6d31",
-)  # fmt: skip
 
 
 def canvas(
@@ -52,10 +49,13 @@ def canvas(
     overlays : list of tuple
         A map, its layer and the threshold; two of them stand side by side.
     """
+    about = read_area(workspace().areas / area)
+    if about is None:  # it was opened once, and is gone
+        return
     event = map_view(
         key=KEY,
-        background=_background(area),
-        overlays=[_overlay(*one) for one in overlays],
+        background=_background(area, about),
+        overlays=[_overlay(*one, overlays[0][1]) for one in overlays],
         sites=_markers(overlays[0][0] if overlays else None),
         selected=state.get("selected"),
         mode=_mode(),
@@ -66,7 +66,7 @@ def canvas(
         label="Map of the plan",
     )
     _keep_view()
-    for warning in _about(area).get("warnings", ()):
+    for warning in about.get("warnings", ()):
         st.caption(f":material/warning: {plain(warning)}")
     if event is not None and _done(event):
         st.rerun()
@@ -78,12 +78,7 @@ def _mode() -> Mode:
     return "box" if state.get("cropping") else "inspect"
 
 
-def _about(area: str) -> Mapping[str, Any]:
-    return read_area(workspace().areas / area) or {}
-
-
-def _background(area: str) -> Background:
-    about = _about(area)
+def _background(area: str, about: Mapping[str, Any]) -> Background:
     urls = area_urls(area)
     return Background(
         urls["background"],
@@ -93,39 +88,35 @@ def _background(area: str) -> Background:
     )
 
 
-def _overlay(shown: Shown, layer: Mapping[str, Any], threshold: float | None) -> Overlay:
+def _overlay(
+    shown: Shown, layer: Mapping[str, Any], threshold: float | None, first: Mapping[str, Any]
+) -> Overlay:
+    """A map's layer, in the colours of the first one's, or they could not be compared."""
+    ends = None if layer is first else first["legend"].get("range")
     return Overlay(
-        tile_url(shown.kind, shown.name, layer["name"], threshold),
+        tile_url(shown.kind, shown.name, layer["name"], threshold, ends),
         tuple(shown.display["bounds"]),
         shown.title,
-        legend=Legend(layer["title"], layer["unit"], layer["legend"]),
+        legend=Legend(
+            layer["title"], layer["unit"], layer["legend"] if ends is None else first["legend"]
+        ),
     )
 
 
 def _markers(shown: Shown | None) -> list[SiteMarker]:
     """The sites on the table, in the colours of the best-server layer."""
-    rows = state.draft().rows
     colors = {s["label"]: s["color"] for s in shown.display["sectors"]} if shown else {}
-    sites: dict[str, list[SiteRow]] = {}
-    for row in rows:
-        sites.setdefault(row.site, []).append(row)
-    return [
-        SiteMarker(
-            name,
-            group[0].lon_deg,
-            group[0].lat_deg,
-            tuple(
-                SectorMarker(
-                    row.sector,
-                    row.azimuth_deg,
-                    colors.get(row.label, _COLORS[number % len(_COLORS)]),
-                    row.antenna in _OMNIDIRECTIONAL,
-                )
-                for number, row in enumerate(group)
-            ),
-            movable=True,
+    places: dict[str, tuple[float, float]] = {}
+    sectors: dict[str, list[SectorMarker]] = {}
+    for number, row in enumerate(state.draft().rows):
+        places.setdefault(row.site, (row.lon_deg, row.lat_deg))
+        color = colors.get(row.label, SERVER_COLORS[number % len(SERVER_COLORS)])
+        sectors.setdefault(row.site, []).append(
+            SectorMarker(row.sector, row.azimuth_deg, color, row.antenna in OMNIDIRECTIONAL)
         )
-        for name, group in sites.items()
+    return [
+        SiteMarker(name, lon, lat, tuple(sectors[name]), movable=True)
+        for name, (lon, lat) in places.items()
     ]
 
 

@@ -10,6 +10,8 @@ import streamlit as st
 from pipelines.desk.jobs import Job
 from rfplatform.formats.display import share_at_least
 from ui.charts.coverage import histogram, server_shares
+from ui.jobs.telling import names_of_jobs
+from ui.markdown import plain
 from ui.plan import state
 from ui.plan.shown import Shown
 from ui.words import number, percent
@@ -20,21 +22,23 @@ HOW = {"side": "Side by side", "difference": "Difference"}
 
 def map_choice(runs: Sequence[Job]) -> None:
     """Choose the map, and another to compare it with."""
-    names = {QUICK: "Quick map", **{run.id: run.title for run in runs}}
+    names = {QUICK: "Quick map", **names_of_jobs(runs)}
     if state.get("run") not in names:
         state.put("run", QUICK)
+    current = state.get("run")
+    key = f"plan.map_choice.{current}"
     st.selectbox(
         "Map",
         list(names),
         format_func=names.__getitem__,
-        key="plan.map_choice." + str(state.get("run")),
-        index=list(names).index(state.get("run", QUICK)),
+        key=key,
+        index=list(names).index(current),
         on_change=_choose_map,
-        args=("plan.map_choice." + str(state.get("run")), {run.id: run for run in runs}),
+        args=(key, {run.id: run for run in runs}),
         help="The quick map follows what you change; runs stay as they were made.",
     )
     others = {"": "Nothing"} | {n: t for n, t in {"quick": "Quick map", **names}.items() if n}
-    others.pop(state.get("run") or "quick", None)
+    others.pop(current or "quick", None)
     if len(others) < 2:
         return
     if state.get("versus") not in others:
@@ -44,16 +48,16 @@ def map_choice(runs: Sequence[Job]) -> None:
         list(others),
         index=list(others).index(state.get("versus", "")),
         format_func=others.__getitem__,
-        key=f"plan.versus_choice.{state.get('run')}",
+        key=f"plan.versus_choice.{current}",
         help="Another map of the same place, beside this one or as the difference.",
     )
     state.put("versus", versus)
     if versus:
         how = st.segmented_control(
             "How", list(HOW), format_func=HOW.__getitem__, default=state.get("how") or "side",
-            key="plan.how_choice", label_visibility="collapsed", width="stretch",
+            key="plan.how_choice", label_visibility="collapsed", width="stretch", required=True,
         )  # fmt: skip
-        state.put("how", how or "side")
+        state.put("how", how)
     else:
         state.put("how", "")
 
@@ -69,20 +73,23 @@ def _choose_map(widget: str, runs: Mapping[str, Job]) -> None:
 def layer_choice(shown: Shown) -> Mapping[str, Any]:
     """Choose the layer."""
     layers = shown.layers
-    wanted = state.get("layer") or next(iter(layers))
+    if not state.get("layer"):
+        state.put("layer", next(iter(layers)))
+    # A layer that this map lacks stays wished for: another may have it.
+    wanted = state.get("layer")
     current = wanted if wanted in layers else next(iter(layers))
-    chosen = st.selectbox(
+    key = "plan.layer_choice." + "-".join(layers)[:200] + current
+    st.selectbox(
         "Layer",
         list(layers),
         index=list(layers).index(current),
         format_func=lambda name: layers[name]["title"],
-        key="plan.layer_choice." + "-".join(layers)[:200] + current,
+        key=key,
+        # Before the page is drawn: else the next choice would be made in a list that is gone.
+        on_change=lambda: state.put("layer", st.session_state[key]),
         help=_sentence(layers[current].get("comment") or "What is drawn") + ".",
     )
-    # A layer that this map lacks stays wished for: another may have it.
-    if chosen != current or wanted in layers:
-        state.put("layer", chosen)
-    return layers[chosen]
+    return layers[current]
 
 
 def _sentence(text: str) -> str:
@@ -94,17 +101,19 @@ def threshold_of(layer: Mapping[str, Any]) -> float | None:
     bounds = layer.get("threshold")
     if bounds is None:
         return None
-    unit = layer["unit"]
+    low, high = float(bounds["min"]), float(bounds["max"])
+    kept: dict[str, float] = state.get("thresholds", {})
     value = st.slider(
-        f"Covered from, {unit}",
-        float(bounds["min"]),
-        float(bounds["max"]),
-        float(bounds["value"]),
+        f"Covered from, {layer['unit']}",
+        low,
+        high,
+        min(max(low, kept.get(layer["name"], float(bounds["value"]))), high),
         float(bounds["step"]),
         key=f"plan.threshold.{layer['name']}.{bounds['min']}.{bounds['max']}",
         format="%g",
         help="Cells below are drawn grey.",
     )
+    state.put("thresholds", {**kept, layer["name"]: value})
     return float(value)
 
 
@@ -129,11 +138,17 @@ def coverage(shown: Shown, layer: Mapping[str, Any], threshold: float | None) ->
             f"lost {percent(facts['lost_share'], 1)} of the outdoor area."
         )
     if layer["legend"]["kind"] == "scale" and layer.get("distribution"):
-        st.altair_chart(histogram(layer, threshold), width="stretch")
+        st.altair_chart(
+            histogram(layer, threshold),
+            width="stretch",
+            alt=f"How often each {layer['title']} occurs outdoors",
+        )
     else:
         chart = server_shares(layer)
         if chart is not None:
-            st.altair_chart(chart, width="stretch")
+            st.altair_chart(
+                chart, width="stretch", alt=f"Shares of the outdoor area by {layer['title']}"
+            )
     told = []
     if facts.get("noise_db") is not None:
         told.append(f"median standard error {number(facts['noise_db'], 1)} dB")
@@ -142,7 +157,7 @@ def coverage(shown: Shown, layer: Mapping[str, Any], threshold: float | None) ->
     if told:
         st.caption(_sentence("; ".join(told)) + ".")
     for warning in facts.get("warnings", ()):
-        st.caption(f":material/warning: {_sentence(str(warning))}")
+        st.caption(f":material/warning: {plain(_sentence(str(warning)))}")
 
 
 def _side_by_side(*metrics: tuple[str, str, str | None]) -> None:

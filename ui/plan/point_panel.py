@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -9,6 +12,7 @@ from pipelines.desk.display import levels_at
 from rfplatform.errors import RfplatformError
 from ui.charts.profile import way
 from ui.context import previews
+from ui.markdown import plain
 from ui.plan import state
 from ui.plan.shown import Shown
 from ui.telling import tell
@@ -34,12 +38,16 @@ def point_panel(shown: Shown | None) -> None:
         return
     left, right = st.columns([1.0, 1.8], gap="medium")
     with left:
-        st.markdown(f"**{lat_deg:.6f}° N, {lon_deg:.6f}° E**".replace("-", "\N{MINUS SIGN}"))
+        st.markdown(f"**{number(lat_deg, 6)}° N, {number(lon_deg, 6)}° E**")
         if not found["outdoor"]:
-            st.caption("Indoors: levels are those of the street outside only.")
-        _levels(found)
+            st.caption("Indoors, for which the map says nothing.")
+        if found["sectors"]:
+            _levels(found)
+        else:
+            _values(shown, found["values"])
     with right:
-        _profile(found, lon_deg, lat_deg)
+        if found["sectors"]:
+            _profile(found, lon_deg, lat_deg)
 
 
 def point() -> tuple[float, float] | None:
@@ -52,9 +60,19 @@ def point() -> tuple[float, float] | None:
     return lon_deg, lat_deg
 
 
-def _levels(found: dict[str, object]) -> None:
+def _values(shown: Shown, values: Mapping[str, float | None]) -> None:
+    """What a map says that has no levels of sectors, as a difference of two."""
+    for name, layer in shown.layers.items():
+        value, items = values[name], layer["legend"].get("items")
+        if items is None:
+            said = f"{number(value, 1)} {layer['unit']}"
+        else:
+            said = next((item["label"] for item in items if item["value"] == value), "–")
+        st.markdown(f"{plain(layer['title'])}: **{plain(said)}**")
+
+
+def _levels(found: Mapping[str, Any]) -> None:
     sectors = found["sectors"]
-    assert isinstance(sectors, list)
     table = pd.DataFrame(
         [
             {
@@ -68,6 +86,7 @@ def _levels(found: dict[str, object]) -> None:
     st.dataframe(
         table,
         hide_index=True,
+        alt="Levels of all sectors at the point",
         width="stretch",
         height=min(300, 38 + 35 * max(1, len(table))),
         column_config={
@@ -79,11 +98,9 @@ def _levels(found: dict[str, object]) -> None:
     )
 
 
-def _profile(found: dict[str, object], lon_deg: float, lat_deg: float) -> None:
-    sectors = found["sectors"]
-    assert isinstance(sectors, list)
+def _profile(found: Mapping[str, Any], lon_deg: float, lat_deg: float) -> None:
     known = {row.label for row in state.draft().rows}
-    labels = [s["label"] for s in sectors if s["label"] in known]
+    labels = [s["label"] for s in found["sectors"] if s["label"] in known]
     if not labels:
         st.caption("The sectors of this map are no longer on the table.")
         return
@@ -93,7 +110,7 @@ def _profile(found: dict[str, object], lon_deg: float, lat_deg: float) -> None:
     except RfplatformError as error:
         tell(error)
         return
-    st.altair_chart(way(profile), width="stretch")
+    st.altair_chart(way(profile), width="stretch", alt=f"Profile from {label} to the point")
     sight = "in sight" if profile["is_los"] else "not in sight"
     distance_m = profile["distance_m"][-1]
     st.caption(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import streamlit as st
 
 from pipelines.desk.jobs import Job, cancel, list_jobs, start_map
 from rfplatform.errors import RfplatformError
 from ui.context import workspace
+from ui.jobs.telling import STATES, age, attempt, live, progress, told_fault
 from ui.markdown import plain
 from ui.plan import state
 from ui.telling import tell
-from ui.words import duration, number
 
 _EFFORT = {
     "Draft": (2e6, 0.0),
@@ -22,7 +20,7 @@ _EFFORT = {
 """Rays a sector, and the noise in dB that ends the trace early."""
 
 SHOWN = 4
-WATCHED_S = 1.0
+_FAULT = "plan.run_fault"
 
 
 def runs_panel() -> None:
@@ -33,6 +31,7 @@ def runs_panel() -> None:
         default="Ray traced",
         key=state.key("run_kind"),
         width="stretch",
+        required=True,
         help="Ray traced: reflections and diffraction at every building, with its standard "
         "error. Learned: a neural network that was trained on traced towns, in seconds.",
     )
@@ -50,8 +49,8 @@ def runs_panel() -> None:
         disabled=not state.draft().rows,
         help="It goes on when you close the page; see Jobs.",
     ):
-        _start(kind or "Ray traced", effort)
-    _watched()
+        _start(kind, effort)
+    live(_list, active=any(job.is_active for job in list_jobs(workspace(), "map")))
 
 
 def _start(kind: str, effort: str) -> None:
@@ -78,23 +77,19 @@ def _title(how: str) -> str:
     return f"{sites} {'site' if sites == 1 else 'sites'}, {how}"
 
 
-def _watched() -> None:
-    """The newest runs; looked at again each second while one is at work."""
-    active = any(job.is_active for job in list_jobs(workspace(), "map")[:SHOWN])
-    st.fragment(_list, run_every=WATCHED_S if active else None)()
-
-
 def _list() -> None:
-    jobs = list_jobs(workspace(), "map")[:SHOWN]
-    ended = {job.id for job in jobs if job.is_over}
-    before = state.get("ended")
-    state.put("ended", ended)
-    for job in jobs:
-        _show(job)
-    if before is not None and ended - before:
-        finished = next(job for job in jobs if job.id in ended - before)
-        if finished.state == "done":
-            state.put("finished", finished.title)
+    """The newest runs, and all that are at work."""
+    told_fault(_FAULT)
+    jobs = list_jobs(workspace(), "map")
+    active = {job.id for job in jobs if job.is_active}
+    ended = state.get("active", set()) - active
+    state.put("active", active)
+    for number, job in enumerate(jobs):
+        if number < SHOWN or job.is_active:
+            _show(job)
+    if ended:
+        done = [job.title for job in jobs if job.id in ended and job.state == "done"]
+        state.put("finished", ", ".join(done))
         st.rerun()  # The whole page: a run can now be chosen.
 
 
@@ -111,34 +106,27 @@ def _show(job: Job) -> None:
                     key=f"plan.open.{job.id}",
                     icon=":material/check_circle:",
                     type="tertiary",
-                    help=f"{_age(job)}. Show this map.",
+                    help=f"{age(job)}. Show this map.",
                 ):
                     state.open_run(job)
                     st.rerun()
             else:
-                st.markdown(f":material/error: {plain(job.title)}: **{job.state}**")
+                told = STATES[job.state]
+                st.markdown(f"{told.icon} {plain(job.title)}: **{told.label.lower()}**")
         if job.state in ("failed", "lost"):
             st.caption(plain(job.message))
 
 
 def _show_active(job: Job) -> None:
-    noise = "" if job.noise_db is None else f" · noise {number(job.noise_db, 1)} dB so far"
     st.markdown(f"**{plain(job.title)}**")
-    st.progress(job.share or 0.0, text=f"{plain(job.message)}{noise}")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        elapsed = time.time() - (job.started or job.created)
-        st.caption(f"{duration(elapsed)}")
-        st.space("stretch")
-        st.button(
-            "Stop",
-            key=f"plan.stop.{job.id}",
-            icon=":material/stop_circle:",
-            disabled=job.state == "stopping",
-            help="A ray-traced map keeps the rays so far.",
-            on_click=cancel,
-            args=(workspace(), job.id),
-        )
-
-
-def _age(job: Job) -> str:
-    return f"{duration(time.time() - (job.ended or job.created))} ago"
+    progress(job, brief=True)
+    is_traced = job.options.get("solver") == "raytraced"
+    st.button(
+        "Stop",
+        key=f"plan.stop.{job.id}",
+        icon=":material/stop_circle:",
+        disabled=job.state == "stopping",
+        help="The map keeps the rays so far." if is_traced else "Nothing is left of the run.",
+        on_click=attempt,
+        args=(_FAULT, cancel, workspace(), job.id),
+    )

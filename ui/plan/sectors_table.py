@@ -18,7 +18,7 @@ from ui.charts.polar import polar
 from ui.context import workspace
 from ui.plan import state
 from ui.telling import tell
-from ui.uploading import uploaded
+from ui.uploading import names_of_uploads, uploaded
 from ui.words import number
 
 _NAMED = ("tr38901", "isotropic", "dipole", "tr38901?rows=8&columns=4")
@@ -83,7 +83,7 @@ def _columns() -> dict[str, Any]:
         "downtilt_deg": column.NumberColumn("Tilt, °", min_value=-90.0, max_value=90.0, step=1.0),
         "power_dbm": column.NumberColumn("Power, dBm", min_value=-100.0, max_value=150.0, step=1.0),
         "frequency_mhz": column.NumberColumn("Carrier, MHz", min_value=30.0, step=1.0),
-        "bandwidth_mhz": column.NumberColumn("Band, MHz", min_value=0.001, step=5.0),
+        "bandwidth_mhz": column.NumberColumn("Bandwidth, MHz", min_value=0.001, step=5.0),
         "antenna": column.TextColumn(
             "Antenna",
             width="medium",
@@ -96,7 +96,7 @@ def _columns() -> dict[str, Any]:
 def antennas() -> None:
     """Look at an antenna, give it to sectors, or upload a pattern."""
     draft = state.draft()
-    uploads = {upload.text: upload.original for upload in list_uploads(workspace(), "antenna")}
+    uploads = names_of_uploads("antenna")
     used = dict.fromkeys(row.antenna for row in draft.rows)
     names = list(dict.fromkeys([*used, *uploads, *_NAMED]))
     if (new := state.get("new_antenna")) in names:
@@ -122,11 +122,11 @@ def antennas() -> None:
         _upload()
     with right:
         try:
-            about = _described(workspace().resolved(chosen), chosen)
+            about = _described(chosen)
         except InputError as error:
             tell(error)
             return
-        st.altair_chart(polar(about))
+        st.altair_chart(polar(about), alt="Pattern from above and from the side")
         widths = "  ·  ".join(
             f"{label} {number(about[name], digits)}{unit}"
             for label, name, digits, unit in (
@@ -141,8 +141,12 @@ def antennas() -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _described(path: str, _shown: str) -> dict[str, Any]:
-    return described(path)
+def _described(antenna: str) -> dict[str, Any]:
+    path = workspace().resolved(antenna)
+    try:
+        return described(path)
+    except InputError as error:  # an upload's place on the server is nobody's concern
+        raise InputError(str(error).replace(f"{path}: ", "")) from error
 
 
 def _give(antenna: str, sites: tuple[str, ...]) -> None:

@@ -44,8 +44,8 @@ class Shown:
         return {layer["name"]: layer for layer in self.display["layers"]}
 
 
-def quick(draft: Draft) -> tuple[Shown | None, str]:
-    """The quick map of a draft, made if it is not there; and the key of its area.
+def quick(draft: Draft) -> Shown | None:
+    """The quick map of a draft, made if it is not there; None without sites.
 
     Raises
     ------
@@ -53,9 +53,9 @@ def quick(draft: Draft) -> tuple[Shown | None, str]:
         Why there is none.
     """
     if not draft.rows:
-        return None, previews().area(draft)
-    name, area = previews().map(draft)
-    return _opened("previews", name, workspace().previews / name, "Quick map"), area
+        return None
+    name, _ = previews().map(draft)
+    return _opened("previews", name, workspace().previews / name, "Quick map")
 
 
 def of_run(run: str) -> Shown:
@@ -89,9 +89,11 @@ def difference(first: Shown, second: Shown) -> Shown:
 
 def finished_runs() -> list[Job]:
     """Maps that can be shown, the newest first."""
-    jobs = [*list_jobs(workspace(), "map"), *list_jobs(workspace(), "calibrate")]
-    done = [job for job in jobs if job.state == "done"]
-    return sorted(done, key=lambda job: -job.created)
+    return [
+        job
+        for job in list_jobs(workspace())
+        if job.kind in ("map", "calibrate") and job.state == "done"
+    ]
 
 
 def _opened(kind: Kind, name: str, folder: Path, title: str) -> Shown:

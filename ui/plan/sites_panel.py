@@ -28,6 +28,7 @@ def sites_panel() -> None:
         st.toggle(
             "Place a site",
             key=state.key("placing"),
+            on_change=lambda: state.put("cropping", False),
             help="Then click on the map. Esc, or this switch, ends it. Drag a site to move it.",
         )
         st.button(
@@ -53,32 +54,42 @@ def sites_panel() -> None:
 
 
 def _template() -> None:
-    """What the next click places."""
-    st.segmented_control(
-        "New site", list(_SHAPES), default="3 sectors", key=state.key("shape"), width="stretch"
-    )
+    """What the next click places; kept for the next time, which a widget's own value is not."""
+    shape, height_m, downtilt_deg = _kept_template()
+    shape = st.segmented_control(
+        "New site", list(_SHAPES), default=shape, key="plan.new.shape", width="stretch",
+        required=True,
+    )  # fmt: skip
     height, tilt = st.columns(2)
-    height.number_input(
-        "Height, m", 0.5, 300.0, 5.0, 1.0, key=state.key("new_height_m"),
+    height_m = height.number_input(
+        "Height, m", 0.5, 300.0, height_m, 1.0, key="plan.new.height",
         help="Of the antenna above the ground, or above the roof where the click meets one.",
     )  # fmt: skip
-    tilt.number_input(
-        "Downtilt, °", -30.0, 60.0, 6.0, 1.0, key=state.key("new_downtilt_deg"),
+    downtilt_deg = tilt.number_input(
+        "Downtilt, °", -30.0, 60.0, downtilt_deg, 1.0, key="plan.new.downtilt",
         help="Below the horizon.",
     )  # fmt: skip
+    state.put("template", (shape, height_m, downtilt_deg))
+
+
+def _kept_template() -> tuple[str, float, float]:
+    """Shape, height in m and downtilt in degrees of what a click places."""
+    kept: tuple[str, float, float] = state.get("template", ("3 sectors", 5.0, 6.0))
+    return kept
 
 
 def place_at(lon_deg: float, lat_deg: float) -> str:
     """Put a site of the chosen kind on the table; its name."""
-    azimuths_deg, antenna = _SHAPES[state.get("shape") or "3 sectors"]
+    shape, height_m, downtilt_deg = _kept_template()
+    azimuths_deg, antenna = _SHAPES[shape]
     like = _radio_of(state.draft().rows)
     changed, name = placed(
         state.draft(),
         lon_deg,
         lat_deg,
         azimuths_deg=azimuths_deg,
-        height_m=float(state.get("new_height_m") or 5.0),
-        downtilt_deg=float(state.get("new_downtilt_deg") or 0.0) if antenna != "dipole" else 0.0,
+        height_m=height_m,
+        downtilt_deg=downtilt_deg if antenna != "dipole" else 0.0,
         antenna=antenna,
         **like,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -49,16 +50,25 @@ def adopt_link() -> None:
     """
     told = {name: st.query_params[name] for name in LINKED if name in st.query_params}
     if told and told != get("link"):
+        _open(_draft_of_link(told))
         put("link", told)
-        for name, value in told.items():
-            if name != "plan":
-                put(name, value)
-        if "plan" in told:
-            _open(Draft.opened(workspace(), told["plan"]))
-        elif "run" in told:
-            _open(draft_of(find_job(workspace(), told["run"])))
+        for name in LINKED:
+            # A link with a plan is whole: what it does not name is not shown.
+            if name != "plan" and (name in told or "plan" in told):
+                put(name, told.get(name, ""))
     if get("draft") is None:
         _open(default_draft())
+
+
+def _draft_of_link(told: Mapping[str, str]) -> Draft | None:
+    """The plan that a link names, or that its run was made of; None where that is not known."""
+    if "plan" in told:
+        return Draft.opened(workspace(), told["plan"])
+    if "run" in told:
+        job = find_job(workspace(), told["run"])
+        with suppress(InputError):
+            return draft_of(job)
+    return None
 
 
 def publish_link() -> None:
@@ -82,11 +92,19 @@ def draft() -> Draft:
     return found
 
 
-def _open(opened: Draft) -> None:
-    put("draft", opened)
-    put("past", [])
-    put("future", [])
-    renew_table()
+def _open(opened: Draft | None) -> None:
+    """Put a draft on the table; what lay there before can be had again by undo."""
+    if opened is None:
+        return
+    before = get("draft")
+    if before is None:
+        put("draft", opened)
+        renew_table()
+        return
+    if (before.area, before.bbox) != (opened.area, opened.bbox):
+        put("view", "")
+        put("at", "")
+    change(opened)
 
 
 def open_run(job: Job) -> None:

@@ -13,6 +13,7 @@ from rfplatform.errors import RfplatformError
 from rfplatform.registry.registry import Registry
 from ui.links import page_link
 from ui.markdown import plain
+from ui.telling import tell
 from ui.words import size
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _fetch(registry: Registry, ref: str) -> None:
     try:
         pipeline.fetch(registry, ref)
     except RfplatformError as error:
-        st.error(plain(error), icon=":material/error:")
+        tell(error)
     else:
         st.rerun()
 
@@ -165,7 +166,8 @@ def _overview(registry: Registry, about: Mapping[str, Any]) -> None:
             "Cite": about["citation"],
             "Made": _moment(about["created"]),
             "Size": f"{size(about['size_bytes'])} in {_files_of(len(about['files']))}",
-            "Stored at": about["store_url"],
+            # Where it lies on this server is nobody's concern.
+            "Stored at": about["store_url"] if "://" in about["store_url"] else None,
         }
     )
     _scores(registry, about)
