@@ -23,7 +23,7 @@ from ui.routes import routes
 from ui.server import SecurityHeaders
 
 NAME = "0123456789abcdef0123"
-TILE = "16/37311/18970"
+TILE = "16/37310/18969"
 """That holds the map's middle."""
 
 
@@ -59,9 +59,12 @@ class Client:
                 for name, value in headers.items()
             ],
         }  # fmt: skip
-        told = []
+        told, asked = [], []
 
         async def receive():
+            if asked:
+                await asyncio.Event().wait()  # As a client that stays: it says nothing more.
+            asked.append(True)
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send(message):
