@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -12,7 +13,7 @@ from ui.context import previews
 from ui.markdown import plain
 from ui.plan import state
 from ui.plan.area_panel import area_panel
-from ui.plan.canvas import canvas
+from ui.plan.canvas import canvas, take_event
 from ui.plan.downloads import downloads
 from ui.plan.layer_panel import coverage, layer_choice, map_choice, threshold_of
 from ui.plan.model_panel import model_panel
@@ -29,6 +30,7 @@ Overlays = list[tuple[Shown, Mapping[str, Any], float | None]]
 def page() -> None:
     """Draw the page."""
     _adopt()
+    take_event()
     if finished := state.get("finished"):
         st.toast(f"{plain(finished)}: done. Choose it under Map.", icon=":material/check_circle:")
         state.put("finished", "")
@@ -47,18 +49,18 @@ def page() -> None:
         shown = _chosen(quick_map)
         if shown is not None:
             overlays = _overlays(shown, quick_map)
-    with left:
-        if area:
+    # Before the charts: a browser draws in this order, and the map is what is waited for.
+    if area:
+        with left:
             canvas(area, overlays)
-    first = overlays[0][0] if overlays else None
-    _drawer(first)
+    if overlays:
+        with right:
+            coverage(*overlays[0])
+    _drawer(overlays[0][0] if overlays else None)
     state.publish_link()
 
 
 def _adopt() -> None:
-    if state.get("end_modes"):
-        for name in ("placing", "cropping", "end_modes"):
-            state.put(name, False)
     try:
         state.adopt_link()
     except RfplatformError as error:
@@ -70,14 +72,16 @@ def _adopt() -> None:
 
 def _quick() -> tuple[Shown | None, str]:
     """The quick map, if it can be made, and the key of its area; else of the last that opened."""
-    area = str(state.get("last_area") or "")
+    draft, area = state.draft(), str(state.get("last_area") or "")
+    shown = None
     try:
-        area = previews().area(state.draft())
-        state.put("last_area", area)
-        return quick(state.draft()), area
+        shown, area = quick(draft)
     except RfplatformError as error:
         tell(error)
-        return None, area
+        with suppress(RfplatformError):
+            area = previews().area(draft)
+    state.put("last_area", area)
+    return shown, area
 
 
 def _chosen(quick_map: Shown | None) -> Shown | None:
@@ -106,7 +110,6 @@ def _overlays(shown: Shown, quick_map: Shown | None) -> Overlays:
             tell(error)
     layer = layer_choice(shown)
     threshold = threshold_of(layer)
-    coverage(shown, layer, threshold)
     overlays: Overlays = [(shown, layer, threshold)]
     if other is not None and layer["name"] in other.layers:
         # Both in the colours of the first, or they could not be compared.

@@ -22,6 +22,7 @@ from ui.components.map import (
     SectorMarker,
     SiteMarker,
     camera_of,
+    map_event,
     map_view,
 )
 from ui.context import workspace
@@ -40,7 +41,7 @@ def canvas(
     area: str,
     overlays: list[tuple[Shown, Mapping[str, Any], float | None]],
 ) -> None:
-    """Draw the map, and do what was done on it.
+    """Draw the map.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def canvas(
     about = read_area(workspace().areas / area)
     if about is None:  # it was opened once, and is gone
         return
-    event = map_view(
+    map_view(
         key=KEY,
         background=_background(area, about),
         overlays=[_overlay(*one, overlays[0][1]) for one in overlays],
@@ -65,11 +66,16 @@ def canvas(
         report_view=True,
         label="Map of the plan",
     )
-    _keep_view()
     for warning in about.get("warnings", ()):
         st.caption(f":material/warning: {plain(warning)}")
-    if event is not None and _done(event):
-        st.rerun()
+
+
+def take_event() -> None:
+    """Do what was done on the map since the last run, before anything is drawn."""
+    _keep_view()
+    event = map_event(KEY)
+    if event is not None:
+        _do(event)
 
 
 def _mode() -> Mode:
@@ -120,8 +126,7 @@ def _markers(shown: Shown | None) -> list[SiteMarker]:
     ]
 
 
-def _done(event: MapEvent) -> bool:
-    """Do what was asked for on the map; whether the page has to be drawn again."""
+def _do(event: MapEvent) -> None:
     draft = state.draft()
     match event.kind:
         case "place":
@@ -129,7 +134,7 @@ def _done(event: MapEvent) -> bool:
             assert event.lat is not None
             state.put("selected", (place_at(event.lon, event.lat), None))
         case "cancel":
-            state.put("end_modes", True)
+            _end_modes()
         case "move":
             assert event.site is not None
             assert event.lon is not None
@@ -141,15 +146,17 @@ def _done(event: MapEvent) -> bool:
             state.put("selected", (event.site, event.sector))
         case "box":
             assert event.bounds is not None
-            state.put("end_modes", True)
+            _end_modes()
             text = ",".join(f"{edge:.6f}" for edge in event.bounds)
             state.change(replace(draft, bbox=text))
         case "click":
             state.put("at", f"{event.lon:.6f},{event.lat:.6f}")
             state.put("tab", POINT_TAB)
-        case _:
-            return False
-    return True
+
+
+def _end_modes() -> None:
+    for name in ("placing", "cropping"):
+        state.put(name, False)
 
 
 def _camera() -> Camera | None:

@@ -14,6 +14,7 @@ from pipelines.desk.draft import Draft
 from pipelines.desk.jobs import Job, find_job, list_jobs
 from rfplatform.errors import InputError
 from ui.context import previews, workspace
+from ui.plan import state
 from ui.urls import Kind
 
 
@@ -44,8 +45,8 @@ class Shown:
         return {layer["name"]: layer for layer in self.display["layers"]}
 
 
-def quick(draft: Draft) -> Shown | None:
-    """The quick map of a draft, made if it is not there; None without sites.
+def quick(draft: Draft) -> tuple[Shown | None, str]:
+    """The quick map of a draft, made if it is not there (None without sites); its area's key.
 
     Raises
     ------
@@ -53,9 +54,18 @@ def quick(draft: Draft) -> Shown | None:
         Why there is none.
     """
     if not draft.rows:
-        return None
-    name, _ = previews().map(draft)
-    return _opened("previews", name, workspace().previews / name, "Quick map")
+        return None, previews().area(draft)
+    # Most runs of the script change nothing of the draft: they need not wait for others' maps.
+    known = state.get("quick")
+    if known is None or known[0] != draft or read_display(_preview(known[1])) is None:
+        known = (draft, *previews().map(draft))
+        state.put("quick", known)
+    _, name, area = known
+    return _opened("previews", name, _preview(name), "Quick map"), area
+
+
+def _preview(name: str) -> Path:
+    return workspace().previews / name
 
 
 def of_run(run: str) -> Shown:
@@ -84,7 +94,7 @@ def difference(first: Shown, second: Shown) -> Shown:
     """
     name = previews().difference(first.folder, second.folder, (first.title, second.title))
     title = f"{second.title} − {first.title}"
-    return _opened("previews", name, workspace().previews / name, title)
+    return _opened("previews", name, _preview(name), title)
 
 
 def finished_runs() -> list[Job]:

@@ -294,7 +294,7 @@ def map_view(
     Returns
     -------
     MapEvent or None
-        What was done since the last run: once.
+        What was done since the last run, if `map_event` has not told: once.
     """
     data = {
         "key": key,
@@ -320,6 +320,20 @@ def map_view(
     }
     found = _component(key=key, data=data, on_event_change=_nothing, on_view_change=_nothing)
     return _new_event(key, found.get("event"))
+
+
+def map_event(key: str) -> MapEvent | None:
+    """What was done on a map since the last run: once, and before the map is drawn again.
+
+    Who asks at the beginning of a run draws everything once; who waits for `map_view` has to run
+    again for what stands above the map.
+
+    Parameters
+    ----------
+    key : str
+        Of `map_view`.
+    """
+    return _new_event(key, (st.session_state.get(key) or {}).get("event"))
 
 
 def camera_of(key: str) -> Camera | None:

@@ -80,6 +80,10 @@ export class Pane {
       this.dashboard.moved(this)
     })
     map.on("render", () => this.promote())
+    map.on("sourcedata", (event) => {
+      // Not a frame later: where frames are slow, that is seen.
+      if (event.tile && event.sourceId === this.pending?.id) this.promote()
+    })
     map.on("idle", () => {
       this.ready = this.styled
       if (this.index === 0 && !this.dashboard.reported) this.dashboard.report()
