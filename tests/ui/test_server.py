@@ -56,7 +56,7 @@ def _never_serve(monkeypatch, tmp_path):
 def answered(headers, kind="http"):
     """What a client sees of an app that answers with some headers."""
 
-    async def app(scope, receive, send):
+    async def app(_scope, _receive, send):
         await send({"type": f"{kind}.response.start", "status": 200, "headers": headers})
         await send({"type": f"{kind}.response.body", "body": b"hello"})
 
