@@ -6,6 +6,7 @@
 
 BIN := .venv/bin
 SYNCED := .venv/.synced
+WORKERS := 2
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,10 +17,10 @@ demo: llvm ## Map central Helsinki: out/helsinki/radio_map.png
 ui: llvm ## Open the dashboard: http://localhost:8501 (ARGS="--port 8600")
 	$(BIN)/rfplatform ui $(ARGS)
 
-test: llvm browser ## Lint and run the whole test suite (ARGS="-k name" for a part of it)
+test: llvm browser ## Lint and run the whole test suite, two files at a time (ARGS="-k name" for a part of it)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(BIN)/pytest $(ARGS) || status=1; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS) || status=1; \
 	exit $$status
 
 env: $(SYNCED) ## Make the environment .venv from uv.lock (PYTHON=... for another Python)

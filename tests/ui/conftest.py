@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,3 +48,11 @@ def visit(chromium, dashboard) -> Iterator[Callable[..., View]]:
     for view in views:
         view.watch.check()
         view.page.context.close()
+
+
+@pytest.fixture(autouse=True)
+def _same_main():
+    """AppTest leaves its script as the main module, which processes that are spawned would run."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
