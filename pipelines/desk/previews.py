@@ -107,7 +107,8 @@ class Previews:
         finally:
             self._idle.put(process)
         if "error" in answer:
-            raise _ERRORS.get(answer["exit_code"], WorkerError)(answer["error"])
+            told = self._workspace.own_words(answer["error"])
+            raise _ERRORS.get(answer["exit_code"], WorkerError)(told)
         return answer
 
     def close(self) -> None:

@@ -74,6 +74,7 @@ def _failures(job: Job) -> None:
     st.dataframe(
         [asdict(one) for one in failures],
         hide_index=True,
+        alt="What was set aside",
         column_order=["job", "what", "last_words", "attempts", "failed"],
         column_config={
             "job": st.column_config.TextColumn("Job", width=90),
@@ -146,6 +147,7 @@ def _on_the_map(job: Job, maps: Sequence[CollectedMap]) -> None:
                 for one in shown
             ],
             hide_index=True,
+            alt="Maps of the batch",
             column_config={
                 "map": "Map",
                 "job": "Job",

@@ -207,6 +207,7 @@ def offsets(report: Mapping[str, Any]) -> None:
     st.dataframe(
         rows,
         hide_index=True,
+        alt="Offsets of cells and devices",
         column_order=["what", "name", "offset_db", "standard_error_db", "readings"],
         column_config={
             "what": "",

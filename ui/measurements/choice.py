@@ -94,7 +94,7 @@ def _form(upload: Upload, mapping: Mapping[str, str]) -> dict[str, str] | None:
                 key=f"measurements.column.{upload.name}.{name}",
             )
         st.caption("\\* needed. First rows:")
-        st.dataframe(_first_rows(summary), hide_index=True, height=150)
+        st.dataframe(_first_rows(summary), hide_index=True, height=150, alt="First rows")
         if not st.form_submit_button("Use these columns", icon=":material/check:"):
             return None
     kept = {name: text for name, text in mapping.items() if name not in _FIELDS}

@@ -222,6 +222,9 @@ def test_a_map_less_itself_is_nothing(noisy, tmp_path):
     about = difference(folder, folder, tmp_path / "less")
     bands = bands_of(tmp_path / "less")
     source = bands_of(folder)
+    with rasterio.open(folder / RASTER) as was, rasterio.open(tmp_path / "less" / RASTER) as now:
+        assert (now.transform, now.crs, now.shape) == (was.transform, was.crs, was.shape)
+    assert about["bounds"] == read_display(folder)["bounds"]
     for of in ("rsrp", "sinr"):
         values = bands[f"ss_{of}_difference_db"]
         known = np.isfinite(source["ss_rsrp_dbm"])
