@@ -463,7 +463,7 @@ class Dashboard(App):
 
     def _wait_for_rays(self) -> None:
         until = time.monotonic() + PATIENCE_MS / 1e3
-        while not any(state.get("noise_db") for state in self._runs()):
+        while not any(str(run.get("message")).startswith("Tracing") for run in self._runs()):
             if time.monotonic() > until:
                 raise WorkerError("a ray-traced run did not come to its first rays")
             time.sleep(0.2)
