@@ -292,12 +292,12 @@ def _measurements(path: Path, known: Known) -> dict[str, Any]:
 
     import numpy as np
 
-    from rfplatform.formats.drive_test import Columns, _rows, read_drive_test
+    from rfplatform.formats.drive_test import Columns, read_drive_test, table_rows
 
     first: list[list[str]] = []
     count = 0
     try:
-        for _, cells in _rows(path):
+        for _, cells in table_rows(path):
             count += 1
             if count <= 1 + FIRST_ROWS:
                 first.append(cells)
@@ -341,8 +341,7 @@ def _measurements(path: Path, known: Known) -> dict[str, Any]:
 
 def _mapping(header: Sequence[str]) -> dict[str, str]:
     """Which column holds what, by the names that are known or those of a preset."""
-    from rfplatform.formats.drive_test import AUTO, PRESETS
-    from rfplatform.formats.drive_test import _plain as plain_name
+    from rfplatform.formats.drive_test import AUTO, PRESETS, plain_name
 
     plain = {plain_name(name): name for name in reversed(header)}
     found = {

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.formats.classes import SERVER_COLORS
+from rfplatform.formats.picture import OMNIDIRECTIONAL
 from rfplatform.planning.layers import PlanningLayers
 from rfplatform.planning.quality import ss_rsrp_dbm
 from rfplatform.units import FloatArray
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 RASTER, ABOUT = "display.tif", "display.json"
 SECTOR_BAND = "sector:"
 OUTDOOR_BAND = "outdoor"
-OMNIDIRECTIONAL = ("isotropic", "dipole")
 
 NUM_COLORS = 32
 _TICK_EVERY = (1, 2, 4, 5, *(m * 10**n for n in range(1, 9) for m in (1, 2, 5)))

@@ -164,7 +164,7 @@ def read_drive_test(path: str | Path, columns: str | Path | Columns | None = Non
         The file or the mapping can't be read, a column is not there, or no row is good.
     """
     place = Path(path)
-    table = _rows(place)
+    table = table_rows(place)
     try:
         number, header = next(table)
         del number
@@ -297,8 +297,14 @@ class _Reader:
         )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Lines of cells with their numbers, the header first; blank ones are skipped."""
+def table_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Lines of cells with their numbers, the header first; blank ones are skipped.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read.
+    """
     text = _text(path)
     lines = text.splitlines()
     start = next((i for i, s in enumerate(lines) if s.strip() and not s.startswith("#")), None)
@@ -363,7 +369,7 @@ def _presets() -> list[Columns]:
 
 def _found(header: Sequence[str], path: Path) -> Columns:
     """The mapping by the header's names alone."""
-    plain = {_plain(name): name for name in reversed(header)}
+    plain = {plain_name(name): name for name in reversed(header)}
     found = {
         field: plain[name]
         for field, names in AUTO.items()
@@ -379,7 +385,7 @@ def _found(header: Sequence[str], path: Path) -> Columns:
     return Columns(**found)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A column's name in lower case, without units, spaces and punctuation."""
     return re.sub(r"[^a-z0-9]", "", re.sub(r"[\[(].*?[\])]", "", name.lower()))
 

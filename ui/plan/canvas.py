@@ -11,7 +11,7 @@ import streamlit as st
 from pipelines.desk.area import read_area
 from pipelines.desk.sectors import moved
 from rfplatform.formats.classes import SERVER_COLORS
-from rfplatform.formats.display import OMNIDIRECTIONAL
+from rfplatform.formats.picture import OMNIDIRECTIONAL
 from ui.components.map import (
     Background,
     Camera,
