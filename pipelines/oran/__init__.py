@@ -1,0 +1,1 @@
+"""Jobs of O-RAN intelligence: index documents, ask them, evaluate language models."""

@@ -1,0 +1,1 @@
+"""Documents -> sections -> chunks: what retrieval stands on."""

@@ -1,0 +1,1 @@
+"""Which chunks of many documents answer to some words: BM25, dense, and both."""
