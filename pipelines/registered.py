@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.batch.inputs import hash_of_files, input_artifact, licence_of
-from pipelines.bench import Result
 from pipelines.calibrate import read_map
 from pipelines.scene import slug
 from rfplatform.formats.archive import write_archive
@@ -112,7 +111,13 @@ def register_input(registry: Registry, path: Path, sha256: str) -> str:
     return artifact.ref
 
 
-def register_report(registry: Registry, result: Result, name: str | None) -> Artifact:
+class Report(Protocol):
+    """What benchmarks scored."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def register_report(registry: Registry, result: Report, name: str | None) -> Artifact:
     """Take what benchmarks scored into the registry, under the time of now.
 
     Returns

@@ -15,6 +15,9 @@ from rfplatform.benchmarks.denoiser import DENOISER
 from rfplatform.benchmarks.duke import DUKE
 from rfplatform.benchmarks.learned import LEARNED
 from rfplatform.benchmarks.maps import UNSEEN
+from rfplatform.benchmarks.oran import FLOORS_BENCHMARK
+from rfplatform.benchmarks.oran_relevance import ORAN_RELEVANCE
+from rfplatform.benchmarks.oran_retrieval import ORAN_RETRIEVAL
 from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.registry import REGISTRY
 from rfplatform.benchmarks.speed import SPEED
@@ -149,6 +152,9 @@ _ALL: tuple[Benchmark[Any], ...] = (
     DENOISER,
     DUKE,
     LEARNED,
+    FLOORS_BENCHMARK,
+    ORAN_RETRIEVAL,
+    ORAN_RELEVANCE,
 )
 
 BENCHMARKS: Mapping[str, Benchmark[Any]] = MappingProxyType(

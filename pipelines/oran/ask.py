@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.oran.opened import opened
-from pipelines.oran.passage import passage
+from pipelines.oran.passage import found, passage
 from rfplatform.oran.answer import TOP_K, Answer, Citation, answer, check_question
 from rfplatform.oran.providers import keyless, open_model
 from rfplatform.oran.relevance import LEAST_RELEVANCE
-from rfplatform.oran.snippet import snippet
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def main(config: Config, *, report: Callable[[str], None] | None = None) -> dict
     tell = report or (lambda _: None)
     check_question(config.question, config.top_k)
     tell("Opening the index")
-    found = opened(config.index, config.retriever, config.embedder)
+    index = opened(config.index, config.retriever, config.embedder)
     tell(f"Opening {config.model}")
     model = open_model(config.model, config.base_url)
     least = 0.0 if config.anyway else LEAST_RELEVANCE
@@ -84,20 +83,20 @@ def main(config: Config, *, report: Callable[[str], None] | None = None) -> dict
         result = asyncio.run(
             answer(
                 config.question,
-                found.retriever,
+                index.retriever,
                 model,
-                relevance=found.relevance,
+                relevance=index.relevance,
                 least_relevance=least,
                 top_k=config.top_k,
             )
         )
-    wanted = (result.question, *found.glossary.expand(result.question))
+    wanted = (result.question, *index.glossary.expand(result.question))
     return {
         **_described(result, wanted),
         "least_relevance": least,
         "index": str(config.index),
-        "retriever": found.kind,
-        "warnings": [*found.warnings, *(f"dropped: {line}" for line in result.unverified)],
+        "retriever": index.kind,
+        "warnings": [*index.warnings, *(f"dropped: {line}" for line in result.unverified)],
     }
 
 
@@ -108,15 +107,7 @@ def _described(result: Answer, wanted: tuple[str, ...]) -> dict[str, Any]:
         "outcome": result.outcome,
         "text": result.text,
         "citations": [_cited(citation) for citation in result.citations],
-        "hits": [
-            {
-                "number": number,
-                "score": hit.score,
-                **passage(hit.chunk),
-                "snippet": asdict(snippet(hit.chunk.text, wanted)),
-            }
-            for number, hit in enumerate(result.hits, start=1)
-        ],
+        "hits": found(result.hits, wanted),
         "relevance": result.relevance,
         "model": result.model,
         "calls": result.calls,

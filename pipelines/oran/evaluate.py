@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rfplatform import __version__
 from rfplatform.benchmark import Row
 from rfplatform.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     from inspect_ai.model import Model
     from numpy.typing import NDArray
     from rich.console import RenderableType
@@ -165,7 +166,6 @@ class Evaluation:
     order: str
     published: tuple[Published, ...]
     unfinished: Mapping[str, str]
-    given: None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with where it was run."""
@@ -229,7 +229,7 @@ def main(config: Config, *, tell: Tell | None = None) -> Evaluation:
     from rfplatform.oran.engine import Patience, open_checked
     from rfplatform.oran.floors import FLOORS
     from rfplatform.oran.providers import check_model
-    from rfplatform.oran.questions import count_faults, load_questions, select
+    from rfplatform.oran.questions import count_faults, load_questions
 
     _check(config)
     told = tell or _silent
@@ -238,13 +238,7 @@ def main(config: Config, *, tell: Tell | None = None) -> Evaluation:
     _check_unique([*floors, *models])
     told("Reading the questions", 0, 0)
     everything = load_questions(config.questions)
-    questions = select(
-        everything,
-        subset=config.subset,
-        limit=config.limit,
-        orbench_1500=config.orbench_1500,
-        seed=config.seed,
-    )
+    questions = _asking(config, "").draw(everything)
     askings = [asking for model in models for asking in _askings(config, model)]
     _check_folders(config, askings, questions)
     if askings:
@@ -256,7 +250,7 @@ def main(config: Config, *, tell: Tell | None = None) -> Evaluation:
         config.timeout_s, config.max_retries, config.max_connections, config.max_tokens
     )
     entrants = [
-        _asked(asking, questions, opened[asking.model], config.out, patience, told)
+        _asked(asking, everything, opened[asking.model], config.out, patience, told)
         for asking in askings
     ]
     told("Scoring", 0, 0)
@@ -300,11 +294,10 @@ def _check_unique(names: Sequence[str]) -> None:
             raise InputError(f'model "{name}" is named twice')
 
 
-def _askings(config: Config, model: str) -> list[Asking]:
-    """The runs of a model: with retrieval where it is asked for, and always without."""
+def _asking(config: Config, model: str) -> Asking:
     from rfplatform.oran.engine import Asking
 
-    bare = Asking(
+    return Asking(
         model,
         config.questions,
         config.subset,
@@ -314,11 +307,19 @@ def _askings(config: Config, model: str) -> list[Asking]:
         config.as_published,
         epochs=config.epochs,
     )
+
+
+def _askings(config: Config, model: str) -> list[Asking]:
+    """The runs of a model: with retrieval where it is asked for, and always without."""
+    bare = _asking(config, model)
     if config.rag is None:
         return [bare]
+    from rfplatform.registry.artifact import File
     from rfplatform.retrieval.index import open_index
+    from rfplatform.retrieval.manifest import MANIFEST
 
-    digest = open_index(config.rag).digest
+    open_index(config.rag)  # what is wrong with it is told before any question is asked
+    digest = File.of(config.rag / MANIFEST).sha256[:16]
     return [bare, replace(bare, rag=config.rag, rag_digest=digest, top_k=config.top_k)]
 
 
@@ -351,16 +352,16 @@ def _remove(askings: Sequence[Asking], out: Path) -> None:
 
 def _asked(
     asking: Asking,
-    questions: Sequence[Question],
+    everything: Sequence[Question],
     model: Model,
     out: Path,
     patience: Patience,
     told: Tell,
 ) -> Entrant:
     from rfplatform.oran.engine import run, state
-    from rfplatform.oran.scores import score
 
     name = _called(asking)
+    questions = asking.draw(everything)
     before = state(asking, out, questions)
     reused = before is not None and before.complete
     answers = run(
@@ -371,9 +372,36 @@ def _asked(
         patience=patience,
         tell=lambda done, total: told(f"Asking {name}", done, total),
     )
-    return Entrant(
-        name, "model", score(questions, answers.credit, answers.unparsed), answers, reused
-    )
+    scores = _score_of(everything, questions, answers.credit, answers.unparsed)
+    return Entrant(name, "model", scores, answers, reused)
+
+
+def _score_of(
+    everything: Sequence[Question],
+    questions: Sequence[Question],
+    credit: NDArray[np.float64],
+    unparsed: NDArray[np.bool_] | None = None,
+) -> Scores:
+    """Scores of a draw, weighted by the difficulties' sizes in all there are of those drawn."""
+    from rfplatform.oran.scores import score
+
+    drawn = {question.difficulty for question in questions}
+    all_of_them = [question for question in everything if question.difficulty in drawn]
+    unread = None if unparsed is None else _spread(all_of_them, questions, unparsed, fill=False)
+    return score(all_of_them, _spread(all_of_them, questions, credit, fill=np.nan), unread)
+
+
+def _spread(
+    everything: Sequence[Question],
+    questions: Sequence[Question],
+    values: NDArray[Any],
+    fill: float,
+) -> NDArray[Any]:
+    """Values of a draw among those of all questions, shape (..., all)."""
+    place = {question.id: i for i, question in enumerate(everything)}
+    whole = np.full((*values.shape[:-1], len(everything)), fill, values.dtype)
+    whole[..., [place[question.id] for question in questions]] = values
+    return whole
 
 
 def _called(asking: Asking) -> str:
@@ -387,16 +415,16 @@ def _floors(
     seed: int | None,
 ) -> list[Entrant]:
     """Scored on the same questions in the same order; what learns does so on all there are."""
-    import numpy as np
-
     from rfplatform.oran.floors import FLOORS
     from rfplatform.oran.questions import shuffled
-    from rfplatform.oran.scores import score
 
     shown = [shuffled(question, seed) for question in everything]
     place = {question.id: i for i, question in enumerate(everything)}
-    drawn = np.array([place[question.id] for question in questions])
-    return [Entrant(name, "floor", score(questions, FLOORS[name](shown)[drawn])) for name in names]
+    drawn = [place[question.id] for question in questions]
+    return [
+        Entrant(name, "floor", _score_of(everything, questions, FLOORS[name](shown)[drawn]))
+        for name in names
+    ]
 
 
 def _gains(
@@ -493,8 +521,8 @@ def _caveat(entrant: Entrant) -> str:
 
 def _cases(scores: Scores) -> dict[str, Score]:
     """Scores by the names of their cases; those that no question fell into are left out."""
-    every: dict[str, Score] = dict(scores.all_rows.by_difficulty)
-    every |= {
+    every: dict[str, Score] = {
+        **scores.all_rows.by_difficulty,
         "macro": scores.all_rows.macro,
         "weighted": scores.all_rows.weighted,
         "macro, usable rows": scores.usable.macro,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
         "dense": "" if index.manifest.dense is None else index.manifest.dense.embedder,
         "licences": sorted({document.licence for document in index.documents} - {""}),
         "registered": _registered(index) if config.register else "",
-        "stages_s": {"index": built_s},
+        "stages_s": {"building": built_s},
         "warnings": [*passed_over, *_notes(index)],
     }
 
@@ -188,11 +189,11 @@ def _notes(index: Index) -> Iterator[str]:
 
 
 def _registered(index: Index) -> str:
-    from pipelines.scene import slug
     from rfplatform.registry.registry import Registry
 
     registry = Registry.default()
-    artifact, local = index_artifact(index, f"indexes/{slug(index.path.resolve().name)}")
+    name = re.sub(r"[^a-z0-9.]+", "-", index.path.resolve().name.lower()).strip("-.")
+    artifact, local = index_artifact(index, f"indexes/{name or 'index'}")
     if registry.has(artifact.ref):
         return artifact.ref
     return registry.add(artifact, local).ref

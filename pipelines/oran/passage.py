@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rfplatform.documents.chunk import Chunk
 from rfplatform.oran.neutral import printable
+from rfplatform.oran.snippet import snippet
+from rfplatform.retrieval.retriever import Hit
 
 
 def passage(chunk: Chunk) -> dict[str, Any]:
@@ -22,3 +25,19 @@ def passage(chunk: Chunk) -> dict[str, Any]:
         "licence": printable(chunk.licence),
         "text": printable(chunk.text),
     }
+
+
+def found(hits: Sequence[Hit], wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """Hits, numbered from 1, with their scores and the words that were looked for marked."""
+    listed = []
+    for number, hit in enumerate(hits, start=1):
+        shown = snippet(hit.chunk.text, wanted)
+        listed.append(
+            {
+                "number": number,
+                "score": hit.score,
+                **passage(hit.chunk),
+                "snippet": {"text": shown.text, "marks": [list(mark) for mark in shown.marks]},
+            }
+        )
+    return listed

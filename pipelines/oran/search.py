@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.oran.opened import opened
-from pipelines.oran.passage import passage
+from pipelines.oran.passage import found
 from rfplatform.errors import InputError
 from rfplatform.oran.neutral import printable
-from rfplatform.oran.snippet import snippet
 
 MOST_HITS = 1_000
 
@@ -69,28 +68,20 @@ def main(config: Config, *, report: Callable[[str], None] | None = None) -> dict
     if not 1 <= config.top_k <= MOST_HITS:
         raise InputError(f"--top-k {config.top_k} must be from 1 to {MOST_HITS:,}")
     tell("Opening the index")
-    found = opened(config.index, config.retriever, config.embedder)
+    index = opened(config.index, config.retriever, config.embedder)
     tell("Searching")
     started = time.perf_counter()
-    hits = found.retriever(words, config.top_k)
+    hits = index.retriever(words, config.top_k)
     seconds = time.perf_counter() - started
-    expansions = found.glossary.expand(words)
+    expansions = index.glossary.expand(words)
     return {
         "query": words,
         "expansions": list(expansions),
         "index": str(config.index),
-        "retriever": found.kind,
-        "documents": len(found.index.documents),
-        "chunks": len(found.index.chunks),
-        "hits": [
-            {
-                "number": number,
-                "score": hit.score,
-                **passage(hit.chunk),
-                "snippet": asdict(snippet(hit.chunk.text, (words, *expansions))),
-            }
-            for number, hit in enumerate(hits, start=1)
-        ],
+        "retriever": index.kind,
+        "documents": len(index.index.documents),
+        "chunks": len(index.index.chunks),
+        "hits": found(hits, (words, *expansions)),
         "seconds": seconds,
-        "warnings": list(found.warnings),
+        "warnings": list(index.warnings),
     }

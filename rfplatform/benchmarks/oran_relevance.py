@@ -6,7 +6,8 @@ its project often say the same. Questions are of two kinds: made of the document
 ("The DU sends X to Y." -> "What sends X to Y?"), and asked by people in words of their own, which
 are harder to find and set the threshold. Beside them are questions of everyday life, and those of
 ORAN-Bench-13K, hardly any of which the open documents answer (they hold the words of wrong options
-as often as those of right ones).
+as often as those of right ones). "A small index" is that of one project, with the questions asked
+of it and of another.
 
 The threshold is set on one half of the documents (`calibrated`): below it lie `FALSE_REFUSALS` of
 the questions of people. All scores are of the other half, with this threshold.
@@ -46,7 +47,8 @@ MADE_PER_DOCUMENT = 2
 FROM_ORAN_BENCH = 300
 OPEN_DOCUMENTS = "open_docs.jsonl.gz"
 
-Removed = Literal["", "document", "project"]
+Removed = Literal["", "document", "project", "all else"]
+"""What of the documents is left out of the index: of one, its project, or all but its project."""
 
 BY_PEOPLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -289,12 +291,13 @@ class Corpus:
         return hits[0].score if hits else 0.0
 
     def kept(self, document: str, removed: Removed) -> npt.NDArray[np.bool_]:
-        """Which chunks are left without a document, or without its project."""
+        """Which chunks are left."""
         if not removed:
             return np.ones(len(self.chunks), dtype=bool)
-        names = self._names if removed == "document" else self._projects
-        gone = document if removed == "document" else project(document)
-        return np.asarray(names != gone)
+        if removed == "document":
+            return np.asarray(self._names != document)
+        own = np.asarray(self._projects == project(document))
+        return own if removed == "all else" else ~own
 
     def hits(self, query: str, kept: npt.NDArray[np.bool_], top_k: int) -> list[Hit]:
         """The best that are left. Words keep the weights that they have in the whole index."""
@@ -331,15 +334,18 @@ class Trial:
         By people, of the half that sets the threshold.
     answered, unanswered : tuple of Asked
         Of the other half.
-    removed : {"", "document", "project"}
-        What of the unanswered questions is left out.
+    removed : str
+        What is left out for the unanswered questions.
+    left_out : str
+        What is left out for the answered ones.
     """
 
     corpus: Corpus
     calibration: tuple[Asked, ...]
     answered: tuple[Asked, ...]
     unanswered: tuple[Asked, ...]
-    removed: Removed
+    removed: Removed = ""
+    left_out: Removed = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -409,6 +415,16 @@ def calibrated(corpus: Corpus) -> float:
     return threshold_of(np.array(scores))
 
 
+def _astray(people: Sequence[Asked]) -> list[Asked]:
+    """The same questions, each asked of another project."""
+    others = {project(q.document): q.document for q in people}
+    names = sorted(others)
+    return [
+        Asked(q.text, others[names[(names.index(project(q.document)) + 1) % len(names)]])
+        for q in people
+    ]
+
+
 def threshold_of(scores: FloatArray) -> float:
     """Below which `FALSE_REFUSALS` of answered questions lie."""
     return float(np.quantile(scores, FALSE_REFUSALS))
@@ -424,7 +440,7 @@ def _predictor(name: str, measure: Callable[[Corpus, Asked, Removed], float]) ->
             return np.array([measure(trial.corpus, q, removed) for q in questions])
 
         return Scores(
-            scores(trial.answered),
+            scores(trial.answered, trial.left_out),
             scores(trial.unanswered, trial.removed),
             threshold_of(scores(trial.calibration)),
         )
@@ -461,9 +477,13 @@ def _cases() -> Iterator[Case]:
     shared = f"{len(calibration)} questions set the threshold"
 
     def case(
-        name: str, answered: Sequence[Asked], others: Sequence[Asked], removed: Removed = ""
+        name: str,
+        answered: Sequence[Asked],
+        others: Sequence[Asked],
+        removed: Removed = "",
+        left_out: Removed = "",
     ) -> Case:
-        trial = Trial(corpus, calibration, tuple(answered), tuple(others), removed)
+        trial = Trial(corpus, calibration, tuple(answered), tuple(others), removed, left_out)
         note = f"{len(answered)} answered, {len(others)} not; {shared}"
         return Case(name, trial, trial, note=note)
 
@@ -472,6 +492,7 @@ def _cases() -> Iterator[Case]:
     yield case("made, document removed", made, made, "document")
     yield case("made, project removed", made, made, "project")
     yield case("off topic", people, [Asked(text) for text in OFF_TOPIC])
+    yield case("a small index", people, _astray(people), "all else", "all else")
     yield case("ORAN-Bench-13K", people, [Asked(text) for text in bench])
 
 

@@ -12,6 +12,9 @@ Taken are all sections of at least `LEAST_TEXT` characters; for headings those w
 another nowhere among all documents, for sentences those with a sentence of running text that stands
 nowhere else, of which one is drawn with a fixed seed. What is searched are the chunks of the
 sections that are asked for. A section is as good as its best chunk.
+
+The figures depend on the choice: with sections from 200 characters, every MRR@10 without headings
+is lower by 0.03 to 0.07. The targets are of another set of documents, chosen in another way.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Nothing heavy is imported until a command runs, so that help is quick. Results g
 output; progress, warnings and errors to standard error.
 
 Exit codes: 0 done; 1 an error of the program's own; 2 bad input; 3 a worker's process died;
-4 the machine lacks something; 5 a batch ended, but for maps that it set aside; 130 interrupted (an
+4 the machine lacks something; 5 a batch ended, but for maps that it set aside, or an evaluation,
+but for questions without an answer; 130 interrupted (an
 interrupted trace still writes its map, and a batch keeps what is finished).
 """
 
@@ -27,6 +28,7 @@ from rfplatform.cli.learn import train_data_command
 from rfplatform.cli.live import INTERRUPTED, Interrupted
 from rfplatform.cli.map import map_command
 from rfplatform.cli.mosaic import mosaic_command
+from rfplatform.cli.oran import oran_app
 from rfplatform.cli.registry import registry_app
 from rfplatform.cli.scene import render_command, scene_command
 from rfplatform.cli.show import one_line
@@ -86,6 +88,7 @@ for _name, _command in (
 ):
     app.command(_name)(_command)
 app.add_typer(registry_app)
+app.add_typer(oran_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

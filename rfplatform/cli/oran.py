@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SHOWN = 8
-"""Names of documents that are listed; of more, the rest is counted."""
+"""Names of documents, or warnings, that are listed; more are counted."""
+LONGEST_QUOTE = 400
+"""Letters of a quote that are shown."""
 
 oran_app = typer.Typer(
     name="oran",
@@ -238,10 +240,10 @@ def _index_summary(record: Mapping[str, Any]) -> RenderableType:
 def _some(names: Sequence[str]) -> Text:
     from rich.text import Text
 
-    text = Text("\n".join(names[:SHOWN]), overflow="fold")
-    if len(names) > SHOWN:
-        text.append(f"\nand {len(names) - SHOWN:,} more", style="dim")
-    return text
+    if len(names) <= SHOWN:
+        return Text("\n".join(names), overflow="fold")
+    text = Text(f"{len(names):,} documents", overflow="fold")
+    return text.append(f"\n{names[0]} to {names[-1]}", style="dim")
 
 
 def _answer_summary(record: Mapping[str, Any]) -> RenderableType:
@@ -263,7 +265,7 @@ def _answer_summary(record: Mapping[str, Any]) -> RenderableType:
     if calls:
         told.append(f"{tokens['in']:,} + {tokens['out']:,} tokens" if tokens["in"] else "")
         told.append("asked twice" if calls > 1 else "")
-    told.append(duration(record["seconds"]))
+    told.append(_seconds(record["seconds"]))
     footer = Text(" · ".join(part for part in told if part), style="dim")
     return Group(*parts, *_warnings(record), Text(), footer)
 
@@ -306,7 +308,7 @@ def _sources(passages: Sequence[Mapping[str, Any]]) -> RenderableType:
     for one in passages:
         lines: list[RenderableType] = [_place(one)]
         lines += [
-            Text(f"“{quote['text']}”", style="italic", overflow="fold")
+            Text(f"“{_cut(quote['text'])}”", style="italic", overflow="fold")
             for quote in one.get("quotes", ())
         ]
         if "quotes" in one and not one["quotes"]:
@@ -318,20 +320,15 @@ def _sources(passages: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _place(one: Mapping[str, Any]) -> Text:
-    """Document and version, section, page, licence."""
+    """Document and version; below, section, page, licence and score."""
     from rich.text import Text
 
     text = Text(overflow="fold")
     text.append(" ".join(part for part in (one["document"], one["version"]) if part), style="bold")
-    if one["section"]:
-        text.append(f" · {one['section']}")
-    if one["page"] is not None:
-        text.append(f" · page {one['page']}")
-    if one["licence"]:
-        text.append(f" · {one['licence']}", style="dim")
-    if "score" in one:
-        text.append(f" · {one['score']:.3g}", style="dim")
-    return text
+    page = "" if one["page"] is None else f"page {one['page']}"
+    score = f"score {one['score']:.3g}" if "score" in one else ""
+    told = " · ".join(part for part in (one["section"], page, one["licence"], score) if part)
+    return text.append(f"\n{told}", style="cyan") if told else text
 
 
 def _snippet(one: Mapping[str, Any]) -> Text:
@@ -353,13 +350,29 @@ def _search_summary(record: Mapping[str, Any]) -> RenderableType:
     if record["expansions"]:
         parts.append(Text(f"also: {', '.join(record['expansions'])}", style="dim"))
     parts.append(_sources(record["hits"]) if record["hits"] else Text("nothing found"))
-    told = f"{record['retriever']} · {record['chunks']:,} passages · {duration(record['seconds'])}"
+    told = f"{record['retriever']} · {record['chunks']:,} passages · {_seconds(record['seconds'])}"
     return Group(*parts, *_warnings(record), Text(), Text(told, style="dim"))
 
 
 def _warnings(record: Mapping[str, Any]) -> list[RenderableType]:
     from rich.text import Text
 
-    if not record["warnings"]:
+    warnings = record["warnings"]
+    if not warnings:
         return []
-    return [Text(), *(Text(f"! {text}", style="yellow") for text in record["warnings"])]
+    lines = [Text(f"! {text}", style="yellow", overflow="fold") for text in warnings[:SHOWN]]
+    if len(warnings) > SHOWN:
+        lines.append(Text(f"and {len(warnings) - SHOWN:,} more (--json has them)", style="dim"))
+    return [Text(), *lines]
+
+
+def _cut(quote: str) -> str:
+    """A quote whose middle is left out where it is long; --json has all of it."""
+    if len(quote) <= LONGEST_QUOTE:
+        return quote
+    half = LONGEST_QUOTE // 2
+    return f"{quote[:half].rsplit(' ', 1)[0]} … {quote[-half:].split(' ', 1)[-1]}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.0f} ms" if seconds < 1 else duration(seconds)

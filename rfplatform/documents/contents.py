@@ -21,8 +21,9 @@ _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b", re.IGNORECASE)
 _PAGE_NUMBER = re.compile(
     r"\s*(?:page\s+)?[-–(]?\s*#\s*[-–)]?(?:\s*(?:/|of)\s*#)?\s*", re.IGNORECASE
 )
+_LONGEST = 400
 _FEWEST = 3
-"""Entries in a row that make a table of contents, and pages that make a running head."""
+"""Entries in a row that make a table of contents, and pages with a line that make it a head."""
 
 
 def contents_lines(lines: Sequence[str]) -> frozenset[int]:
@@ -39,6 +40,8 @@ def contents_lines(lines: Sequence[str]) -> frozenset[int]:
     frozenset of int
         Their indices.
     """
+    # A longer line is no entry, and would be slow to search.
+    lines = [line if len(line) <= _LONGEST else "-" for line in lines]
     found = {i for i, line in enumerate(lines) if _LEADER.search(line)}
     run: list[int] = []
     last_page = 0
@@ -93,14 +96,15 @@ def running_heads(pages: Sequence[Sequence[str]], reach: int = 3) -> list[frozen
     -------
     list of frozenset of int
         For each page, the indices of lines that stand, but for their numbers, at the border of
-        at least three pages and of a fifth of all; and of lone page numbers at the border.
+        at least three pages (of two where there are three) and of a fifth of all; and of lone
+        page numbers at the border.
     """
     borders = [
         [(i, _DIGITS.sub("#", " ".join(lines[i].split())).lower()) for i in _border(lines, reach)]
         for lines in pages
     ]
     counts = Counter(text for border in borders for text in {text for _, text in border})
-    fewest = max(_FEWEST, len(pages) / 5)
+    fewest = max(min(_FEWEST, len(pages) - 1), 2, len(pages) / 5)
     return [
         frozenset(
             i

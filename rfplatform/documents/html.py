@@ -26,6 +26,8 @@ _PARAGRAPHS = frozenset(
      "dd", "fieldset", "hr", "table", "tbody", "thead", "tfoot", "tr", "td", "th", "caption"}
 )  # fmt: skip
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+_MOST_COLUMNS = 200
+"""To which a cell may widen a table."""
 _PERMALINKS = ("headerlink", "anchor", "header-anchor")
 
 
@@ -166,7 +168,8 @@ def _rows(table: Tag) -> list[list[str]]:
         for cell in line.find_all(["td", "th"]):
             hang(row)
             text = " ".join(cell.get_text(" ").split())
-            down, across = _span(cell, "rowspan"), _span(cell, "colspan")
+            down = _span(cell, "rowspan")
+            across = min(_span(cell, "colspan"), max(_MOST_COLUMNS - len(row), 1))
             for column in range(across):
                 if down > 1:
                     hanging[len(row)] = (down - 1, "" if column else text)
@@ -177,8 +180,6 @@ def _rows(table: Tag) -> list[list[str]]:
 
 
 def _span(cell: Tag, name: str) -> int:
-    """How many rows or columns a cell takes; browsers stop at 1,000 columns, and so does this."""
+    """How many rows or columns a cell takes."""
     value = cell.get(name)
-    if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,4}", value):
-        return min(int(value), 1000)
-    return 1
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[1-9]\d{0,4}", value) else 1

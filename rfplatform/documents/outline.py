@@ -10,13 +10,14 @@ from rfplatform.documents.document import Block, Section
 
 _NUMBER = re.compile(
     r"(?P<number>"
-    r"(?:annex|appendix)\s+[A-Z0-9]{1,2}(?![\w.])"
+    r"(?i:annex|appendix)\s+[A-Z0-9]{1,2}(?![\w.])"
     r"|[A-Z](?:\.\d+[a-z]?)+(?:-\d+)?"
-    r"|\d+[a-z]?(?:\.\d+[a-zA-Z]?)*(?:\.[xX])?"
+    # Not "5G" or "2024".
+    r"|\d{1,3}[a-z]?(?:\.\d+[a-zA-Z]?)*(?:\.[xX])?"
     r")"
     # A dot or a bracket closes a number ("3. Scope"); an annex goes on with its kind or its name.
     r"(?:[.)](?=\s)|:?(?=\s)|(?=:)|$)\s*(?P<title>.*)",
-    re.IGNORECASE | re.DOTALL,
+    re.DOTALL,
 )
 _SPACE = re.compile(r"[^\S\n]+")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u200b\u2060\ufeff\ud800-\udfff]")

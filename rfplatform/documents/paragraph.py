@@ -13,6 +13,7 @@ _DRAWN = re.compile(r"\S {3,}\S.* {3,}\S|[-+=|]{3,}|^\s*[|+].*[|+]\s*$|[{};]\s*$
 _HYPHENATED = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 _FIRST_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_WIDEST = 300
 _UNWRAPPED = 100
 """Characters above which a line is a paragraph of its own, rather than one of its lines."""
 
@@ -24,7 +25,7 @@ def vocabulary(text: str) -> frozenset[str]:
 
 def is_listing(lines: Sequence[str]) -> bool:
     """Whether lines are code or a drawing, whose line ends and blanks mean something."""
-    drawn = sum(1 for line in lines if _DRAWN.search(line))
+    drawn = sum(1 for line in lines if len(line) <= _WIDEST and _DRAWN.search(line))
     return drawn * 2 >= len(lines)
 
 

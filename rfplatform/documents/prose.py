@@ -28,7 +28,9 @@ class Prose:
 
     def add(self, text: str) -> None:
         """Append words; line ends are blanks."""
-        self._parts.append(text.replace(_LINE, ""))
+        # Blanks between an item's tag and its first paragraph say nothing.
+        if self._parts[-1:] != [self._begun] or not text.isspace():
+            self._parts.append(text.replace(_LINE, ""))
 
     def end_line(self) -> None:
         self._parts.append(_LINE)

@@ -122,6 +122,7 @@ class _Walk:
         ways: dict[type, _Way] = {
             nodes.Element: self._children,
             nodes.Inline: self._children,
+            nodes.reference: self._children,  # A body element too, by its classes.
             nodes.Text: self._text,
             nodes.section: self._section,
             nodes.title: self._title,
@@ -131,10 +132,9 @@ class _Walk:
             nodes.image: self._image,
             nodes.table: self._table,
             nodes.list_item: self._item,
-            nodes.field: self._line,
-            nodes.option_list_item: self._line,
-            nodes.field_name: self._name,
-            nodes.option_group: self._name,
+            nodes.field: self._named,
+            nodes.option_list_item: self._named,
+            nodes.definition_list_item: self._named,
         }
         listings = (nodes.literal_block, nodes.doctest_block, nodes.math_block)
         paragraphs = (
@@ -195,13 +195,13 @@ class _Walk:
         yield from self._children(node, level)
         self._prose.end_item()
 
-    def _name(self, node: nodes.Element, _: int) -> Iterator[Heading | Block]:
-        self._prose.add(f"{node.astext()}: ")
-        return iter(())
-
-    def _line(self, node: nodes.Element, level: int) -> Iterator[Heading | Block]:
-        yield from self._children(node, level)
-        self._prose.end_line()
+    def _named(self, node: nodes.Element, level: int) -> Iterator[Heading | Block]:
+        """A field, an option or a term, with what is said of it."""
+        name, *said = node.children
+        self._prose.begin_item(f"{self._words(name)}:")
+        for child in said:
+            yield from self._children(child, level)
+        self._prose.end_item()
 
     def _paragraph(self, node: nodes.Element, level: int) -> Iterator[Heading | Block]:
         yield from self._prose.end_paragraph()

@@ -176,7 +176,7 @@ class Numbers:
             return False
         last = self._last
         if not last:
-            return _step("0", parts[0]) or parts[0].isalpha()
+            return len(parts) <= 2 and _step("0", parts[0])
         same = 0
         while same < min(len(last), len(parts)) and last[same] == parts[same]:
             same += 1
@@ -191,7 +191,8 @@ class Numbers:
 
 
 def _parts(number: str) -> tuple[str, ...]:
-    return tuple(re.sub(r"^(?:annex|appendix)\s+", "", number, flags=re.IGNORECASE).split("."))
+    bare = re.sub(r"^(?:annex|appendix)\s+", "", number, flags=re.IGNORECASE)
+    return tuple(bare.split(".")) if bare else ()
 
 
 def _step(before: str, after: str) -> bool:

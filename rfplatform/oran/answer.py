@@ -274,7 +274,7 @@ class _Talk:
         if system:
             self._messages.append(ChatMessageSystem(content=system))
         self._messages.append(ChatMessageUser(content=words))
-        config = GenerateConfig(max_tokens=LONGEST_ANSWER, max_retries=2, timeout=TIMEOUT_S)
+        config = GenerateConfig(max_tokens=LONGEST_ANSWER, max_retries=1, timeout=TIMEOUT_S)
         try:
             output = await self._model.generate(self._messages, config=config)
         except Exception as error:  # noqa: BLE001  (whatever a provider's package raises)

@@ -21,13 +21,12 @@ import numpy as np
 
 from rfplatform.errors import InputError, MissingError, WorkerError
 from rfplatform.oran.providers import keyless, redacted
+from rfplatform.oran.questions import Question, select
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSampleSummary
     from inspect_ai.model import Model
     from numpy.typing import NDArray
-
-    from rfplatform.oran.questions import Question
 
 MOST_FAILED = 50
 """So many questions without an answer end a run: its server is down, and waiting won't help."""
@@ -74,6 +73,16 @@ class Asking:
     rag_digest: str = ""
     top_k: int = 5
     epochs: int = 1
+
+    def draw(self, everything: Sequence[Question]) -> tuple[Question, ...]:
+        """Those of all questions that are meant."""
+        return select(
+            everything,
+            subset=self.subset,
+            limit=self.limit,
+            orbench_1500=self.orbench_1500,
+            seed=self.seed,
+        )
 
     def folder(self, out: Path) -> Path:
         """Where its run is kept: by the model, and by a hash of everything else."""

@@ -12,7 +12,14 @@ from urllib.parse import urlsplit
 from rfplatform.errors import InputError, MissingError, unknown_name
 
 if TYPE_CHECKING:
-    from inspect_ai.model import Model
+    from inspect_ai.model import (
+        ChatMessage,
+        GenerateConfig,
+        Model,
+        ModelCall,
+        ModelOutput,
+    )
+    from inspect_ai.tool import ToolChoice, ToolInfo
 
 KEYLESS = "none"
 """What stands for a key with servers that ask for none."""
@@ -95,13 +102,15 @@ def open_model(spec: str, base_url: str | None = None) -> Model:
     full = check_model(spec, base_url)
     with keyless(full, base_url):
         try:
-            return get_model(full, base_url=base_url, config=GenerateConfig(), memoize=False)
+            model = get_model(full, base_url=base_url, config=GenerateConfig(), memoize=False)
         except PrerequisiteError as error:
             raise MissingError(f"model {spec}: {_one_line(str(error.message))}") from None
         except ImportError as error:
             raise MissingError(f"model {spec}: {_one_line(str(error))}") from None
         except Exception as error:  # noqa: BLE001  (whatever a provider's package raises)
             raise InputError(f"model {spec} can't be opened: {redacted(error)}") from None
+    guard(model)
+    return model
 
 
 async def probe(model: Model, *, timeout_s: int = 60) -> None:
@@ -152,10 +161,77 @@ def root(error: BaseException) -> BaseException:
 def redacted(error: BaseException | str) -> str:
     """One line of what went wrong, in which no secret of the environment stands."""
     text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    return _one_line(_without_secrets(text))
+
+
+def guard(model: Model) -> None:
+    """Keep secrets out of the errors of a model's provider, which inspect_ai writes into its log.
+
+    Some servers repeat the key that they refuse.
+    """
+    api = model.api
+    if getattr(api.generate, "guarded", False):
+        return
+    generate = api.generate
+
+    async def guarded(
+        input: list[ChatMessage],  # noqa: A002  (inspect_ai's name)
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,
+        config: GenerateConfig,
+    ) -> ModelOutput | tuple[ModelOutput | Exception, ModelCall]:
+        try:
+            made = await generate(input, tools, tool_choice, config)
+        except Exception as error:
+            _scrub(error)
+            _scrub_call()
+            raise
+        if isinstance(made, tuple) and isinstance(made[0], Exception):
+            _scrub(made[0])
+            made[1].response = _clean(made[1].response)  # type: ignore[assignment]
+        return made
+
+    guarded.guarded = True  # type: ignore[attr-defined]
+    api.generate = guarded  # type: ignore[method-assign]
+
+
+def _scrub(error: BaseException) -> None:
+    """Take secrets out of an error and all that it came of, whose types stay what they are."""
+    seen: set[int] = set()
+    now: BaseException | None = error
+    while now is not None and id(now) not in seen:
+        seen.add(id(now))
+        now.args = tuple(_clean(part) for part in now.args)
+        for name in ("message", "body"):
+            if hasattr(now, name):
+                setattr(now, name, _clean(getattr(now, name)))
+        now = now.__cause__ or now.__context__
+
+
+def _scrub_call() -> None:
+    """Take secrets out of the server's own words, which go into the log beside the error."""
+    from inspect_ai.log._samples import _active_model_event
+
+    event = _active_model_event.get()
+    if event is not None and event.call is not None:
+        event.call.response = _clean(event.call.response)  # type: ignore[assignment]
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return _without_secrets(value)
+    if isinstance(value, dict):
+        return {key: _clean(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    return value
+
+
+def _without_secrets(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= 6 and _SECRET.search(name):
             text = text.replace(value, f"${name}")
-    return _one_line(text)
+    return text
 
 
 @contextmanager

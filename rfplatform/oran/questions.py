@@ -16,9 +16,10 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from rfplatform.errors import InputError, MissingError, unknown_name
@@ -34,7 +35,9 @@ DIFFICULTIES: Final[tuple[Difficulty, ...]] = get_args(Difficulty)
 Fault = Literal["", "no question", "no options"]
 
 ARTIFACT = "oran-bench-13k"
-FILES: dict[Difficulty, str] = {"easy": "fin_E.json", "medium": "fin_M.json", "hard": "fin_H.json"}
+FILES: Mapping[Difficulty, str] = MappingProxyType(
+    {"easy": "fin_E.json", "medium": "fin_M.json", "hard": "fin_H.json"}
+)
 DATA_VARIABLE = "RFPLATFORM_DATA"
 """Environment variable: a folder with further data; the questions are in its ``oran``."""
 

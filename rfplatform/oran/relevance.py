@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rfplatform.retrieval.retriever import Hit
 from rfplatform.retrieval.tokens import token_lists
 
-LEAST_RELEVANCE = 0.63
+LEAST_RELEVANCE = 0.61
 """Below which a question counts as not answered by the documents.
 
 It refuses 5 % of the questions that people asked of half of the open documents
@@ -18,6 +18,12 @@ whose source was removed and to others). A model that is asked in spite of it ma
 the passages do not answer.
 """
 
+OTHER_CHUNKS, OTHER_HOLDING = 3_000, 9
+"""Chunks of other texts that are thought beside those of an index, and how many hold each word.
+
+In an index of a few chunks frequencies tell little of how rare a word is: its own subject is in
+most of them. With these, words weigh nearly alike there, and by their frequency in a large index.
+"""
 BEST_OF = 5
 """Hits that are looked at, so that the measure does not grow with their number."""
 
@@ -33,10 +39,10 @@ _ASKING = (
 class WordShare:
     """A measure of relevance that compares across indexes.
 
-    Each word of a question weighs the root of its inverse document frequency, so that rare words
-    say more and none decides alone; words that no chunk holds weigh most. The measure is the share
-    of this weight that the best hit holds, in its text or its headings. A word counts as held where
-    another wording of it is held, such as what an abbreviation stands for.
+    Each word of a question weighs its inverse document frequency, smoothed: rare words say more,
+    and words that no chunk holds say most. The measure is the share of this weight that the best
+    hit holds, in its text or its headings. A word counts as held where another wording of it is
+    held, such as what an abbreviation stands for.
 
     Scores of BM25 are no such measure: they grow with the number of words and of chunks.
 
@@ -79,8 +85,8 @@ class WordShare:
         return max(shares, default=0.0) / total if total else 0.0
 
     def _weight(self, token: str) -> float:
-        frequency = self.frequency(token)
-        return math.sqrt(math.log1p((self.size - frequency + 0.5) / (frequency + 0.5)))
+        holding = self.frequency(token) + OTHER_HOLDING
+        return math.log((self.size + OTHER_CHUNKS) / holding)
 
     def _wordings(self, question: str) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
         """What the question names, with its other names; all of these, and pairs of them."""

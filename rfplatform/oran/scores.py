@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rfplatform.errors import InputError
-from rfplatform.oran.questions import DIFFICULTIES, Difficulty, Question
+from rfplatform.oran.questions import DIFFICULTIES, Question
 
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -68,7 +68,7 @@ class Part:
         That there are, asked or not.
     """
 
-    by_difficulty: Mapping[Difficulty, Score]
+    by_difficulty: Mapping[str, Score]
     macro: Score
     weighted: Score
     rows: int

@@ -13,7 +13,7 @@ from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageUser
+from inspect_ai.model import ChatMessageUser, get_model
 from inspect_ai.scorer import (
     CORRECT,
     INCORRECT,
@@ -28,7 +28,7 @@ from inspect_ai.scorer import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from rfplatform.oran.multiple_choice import LETTERS, question_prompt, read_answer
-from rfplatform.oran.providers import redacted, root
+from rfplatform.oran.providers import guard, redacted, root
 from rfplatform.oran.questions import Question, load_questions, option_order, select
 
 TELL: ContextVar[Callable[[], None] | None] = ContextVar("TELL", default=None)
@@ -115,6 +115,7 @@ def ask(
         state.metadata[PASSAGES] = [name for name, _ in found]
         prompt = question_prompt(state.input_text, shown, [text for _, text in found])
         state.messages = [ChatMessageUser(content=prompt)]
+        guard(get_model())
         try:
             return await generate(state)
         except Exception as error:  # noqa: BLE001  (whatever a provider's package raises)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class Bm25:
     k1: float = 1.2
     b: float = 0.75
     variant: Variant = "lucene"
-    headings: int = 2
+    headings: int = 3
     parents: int = 1
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class Bm25:
             model.index((ids, vocabulary), create_empty_token=False, show_progress=False)
             arrays = {name: np.asarray(model.scores[name], kind) for name, kind in ARRAYS.items()}
         else:
-            arrays = {name: np.zeros(name == "indptr", kind) for name, kind in ARRAYS.items()}
+            arrays = {name: np.zeros(int(name == "indptr"), kind) for name, kind in ARRAYS.items()}
         return Bm25Index(self, vocabulary, arrays, len(ids))
 
     def _text(self, chunk: Chunk) -> str:
@@ -95,6 +96,8 @@ class Bm25:
             raise MissingError(
                 "the library bm25s is not installed: pip install 'rfplatform[oran]'"
             ) from None
+        # It asks for its own debug messages, which every program that logs would show.
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
         return bm25s.BM25(k1=self.k1, b=self.b, method=self.variant)
 
 

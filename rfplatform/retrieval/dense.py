@@ -16,8 +16,8 @@ from rfplatform.retrieval.embedding import Embedder, EmbeddingCache, Progress, V
 from rfplatform.retrieval.ranking import Ranking, best
 
 VECTORS = "vectors.npy"
-_ROWS = 16384
-"""Vectors that are brought to float32 at a time."""
+_ROWS = 512
+"""Vectors that are brought to float32 at a time: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)

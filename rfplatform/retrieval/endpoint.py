@@ -90,14 +90,12 @@ class Endpoint:
             except httpx.TimeoutException:
                 fault = f"no answer within {self.timeout_s:g} s"
                 continue
+            except (httpx.LocalProtocolError, httpx.InvalidURL, ValueError):
+                # A key with a line break, say: the library's message would quote it.
+                raise InputError(f"{self.shown}: can't be asked: check URL and key") from None
             except httpx.HTTPError as error:
                 fault = _redacted(str(error) or type(error).__name__, key)
                 continue
-            except (ValueError, UnicodeError, httpx.InvalidURL):
-                # A key with a line break, say: the message of the library would quote it.
-                raise InputError(
-                    f"{self.shown}: can't be asked: check the URL and the key"
-                ) from None
             if answer.status_code not in _BUSY:
                 return self._read(answer, key)
             fault = f"HTTP {answer.status_code}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rfplatform.documents.chunk import Chunk
 from rfplatform.errors import InputError
 from rfplatform.retrieval.retriever import Hit, Retriever
 
@@ -54,7 +55,7 @@ def fuse(rankings: Sequence[Sequence[Hit]], top_k: int, k: int = K) -> list[Hit]
         Of equal sums the one that an earlier ranking has, and has higher up, is first.
     """
     sums: dict[str, float] = {}
-    chunks = {}
+    chunks: dict[str, Chunk] = {}
     for ranking in rankings:
         for rank, hit in enumerate(ranking, start=1):
             sums[hit.chunk.id] = sums.get(hit.chunk.id, 0.0) + 1 / (k + rank)

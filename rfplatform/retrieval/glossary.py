@@ -104,13 +104,16 @@ class Glossary:
         """
         words = _WORD.findall(query)
         found: dict[str, None] = {}
-        for start in range(len(words)):
-            for end in range(start + 1, min(start + LONGEST_WORDS, len(words)) + 1):
+        start = 0
+        while start < len(words):
+            # The longest name counts: "physical resource block" is not a "resource block", too.
+            for end in range(min(start + LONGEST_WORDS, len(words)), start, -1):
                 phrase = " ".join(words[start:end])
-                for meaning in self._meanings(phrase):
-                    found[meaning] = None
-                for short in self._shorts.get(_plain(phrase), ()):
-                    found[short] = None
+                others = (*self._meanings(phrase), *self._shorts.get(_plain(phrase), ()))
+                if others:
+                    found.update(dict.fromkeys(others))
+                    break
+            start = end if others else start + 1
         said = f" {_plain(query)} "
         return tuple(text for text in found if f" {_plain(text)} " not in said)
 

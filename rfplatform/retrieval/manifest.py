@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,12 @@ def _parsed(found: Mapping[str, Any]) -> Manifest:
         tuple(IndexedDocument(**{**d, "notes": tuple(d["notes"])}) for d in found["documents"]),
         tuple(File(**file) for file in found["files"]),
     )
+    entries: list[IndexedSource | IndexedDocument] = [*manifest.sources, *manifest.documents]
+    for entry in entries:
+        for of in fields(entry):
+            kind = type(getattr(entry, of.name)).__name__
+            if of.type in ("str", "int") and kind != of.type:
+                raise TypeError(f"{of.name} of {entry.name!r} must be of type {of.type}")
     sections = chunks = 0
     for document in manifest.documents:
         if (document.first_section, document.first_chunk) != (sections, chunks):

@@ -61,6 +61,6 @@ def named_reranker(text: str) -> AnyReranker:
 
 def _folder(text: str, what: str, known: str) -> Path:
     path = Path(text).expanduser()
-    if not path.is_dir():
+    if not text.strip() or not path.is_dir():
         raise InputError(f'{what} "{text}": is no folder (known: {known})')
     return path

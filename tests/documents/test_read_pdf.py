@@ -75,8 +75,9 @@ def test_headings_text_tables_and_listings(tmp_path, bookmarks):
     assert numbered[2].parents == ("2 Procedures",)
     scope, _, general, many, annex = numbered
     assert scope.blocks[0].text == (
-        "The near-RT RIC hosts applications that control the radio access network in near-real-time "
-        "over the E2 interface. These are called xApps. The term con- trol stays as it is."
+        "The near-RT RIC hosts applications that control the radio access network in "
+        "near-real-time over the E2 interface. These are called xApps. The term con- trol stays "
+        "as it is."
     )
     assert scope.blocks[1].text == "Control of the network is near-real-time.\n- one\n- two"
     assert [b.kind for b in general.blocks] == ["text", "table", "table"]

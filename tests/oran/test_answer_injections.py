@@ -28,12 +28,10 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
-@pytest.mark.parametrize("place", ["text", "heading", "document"])
-def test_no_document_breaks_out_of_its_passage(planted, place):
-    text = f"{RLC}\n{planted}" if place == "text" else RLC
-    heading = planted if place == "heading" else "4.2 Nodes"
-    document = planted if place == "document" else "a.md"
-    found, (prompt,) = ask(obedient, texts=(chunk(text, 0, heading, document), E2))
+def test_no_document_breaks_out_of_its_passage(planted):
+    """Neither by its text nor by its headings or its name."""
+    planting = chunk(f"{RLC}\n{planted}", 0, f"4.2 {planted}", f"a.md {planted}")
+    found, (prompt,) = ask(obedient, texts=(planting, E2))
     assert found.found
     assert RLC[:-1] in found.text
     assert sorted(passages_of(prompt)) == [1, 2]  # two passages, whatever else claims to be one

@@ -89,7 +89,7 @@ def test_kinds_of_question(questions):
     wide = [q for q in questions if WIDE.search(q.text)]
     assert len(wide) == 2478
     assert sum("in the context of" in q.text.lower() for q in wide) > 1300
-    assert sum(q.needs_context for q in questions) == 954
+    assert sum(q.needs_context for q in questions) == 1097
     assert not any(q.needs_context for q in made(1))
 
 

@@ -33,6 +33,7 @@ PAGES: tuple[Page, ...] = (
     Page("measurements", "Measurements", ":material/timeline:"),
     Page("jobs", "Jobs", ":material/pending_actions:"),
     Page("registry", "Registry", ":material/inventory_2:"),
+    Page("assistant", "Assistant", ":material/forum:"),
     Page("benchmarks", "Benchmarks", ":material/leaderboard:"),
 )
 """In the order of the navigation; the first opens at the root."""
