@@ -18,6 +18,7 @@ from rfplatform.benchmarks.maps import UNSEEN
 from rfplatform.benchmarks.oran import FLOORS_BENCHMARK
 from rfplatform.benchmarks.oran_relevance import ORAN_RELEVANCE
 from rfplatform.benchmarks.oran_retrieval import ORAN_RETRIEVAL
+from rfplatform.benchmarks.oran_speed import ORAN_SPEED
 from rfplatform.benchmarks.physics import PHYSICS
 from rfplatform.benchmarks.registry import REGISTRY
 from rfplatform.benchmarks.speed import SPEED
@@ -155,6 +156,7 @@ _ALL: tuple[Benchmark[Any], ...] = (
     FLOORS_BENCHMARK,
     ORAN_RETRIEVAL,
     ORAN_RELEVANCE,
+    ORAN_SPEED,
 )
 
 BENCHMARKS: Mapping[str, Benchmark[Any]] = MappingProxyType(

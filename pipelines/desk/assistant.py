@@ -132,6 +132,8 @@ def ask(
         told = (run or in_a_process)(request, time_limit_s)
     if "error" in told:
         words = ws.own_words(told["error"])
+        if model.base_url is not None:  # the operator's business
+            words = words.replace(f" at {model.base_url}", "")
         raise _ERRORS.get(int(told["exit_code"]), WorkerError)(words)
     answer = Kept(index.name, index.digest, question, time.time(), told["answer"])
     keep(ws, answer)

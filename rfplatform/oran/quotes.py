@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -16,9 +16,14 @@ LEAST_SIMILARITY = 0.9
 _ALIKE = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-",
                         "—": "-", "−": "-", "‹": "<", "›": ">", "⟦": "[",
                         "⟧": "]"})  # fmt: skip
+_LETTERS = re.compile(r"[^\W_]+")
 _MARKUP = frozenset("*`_#\\")
 """What a reader of documents or a model may add or leave out around words."""
-_DENIALS = frozenset({"not", "no", "never", "none", "cannot", "without", "except", "unless"})
+_ARTICLES = frozenset({"", "a", "an", "the"})
+_SHORTEST_SLIP = 5
+"""Letters of a word that may be misspelt: a letter makes another word of "O-DU", or of "AMF"."""
+_LEAST_SLIP = 0.8
+"""How alike a word and its misspelling must be (difflib's ratio)."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,9 @@ def find_quote(quote: str, text: str) -> Span | None:
 
     Case, white space, typographic quotes and dashes, and marks of Markdown make no difference.
     Words left out as "..." are accepted where what is before and after them stands in the text in
-    this order. A near match (a word misspelt, an article lost) is accepted from
-    `LEAST_SIMILARITY` on, but never where numbers or denials differ: "shall" is no quote of "shall
-    not", nor "port 30206" of "port 30205".
+    this order. Of what is alike by `LEAST_SIMILARITY` a longer word may be misspelt, an article
+    lost or added, and two words written as one. Nothing else may differ: "shall" is no quote of
+    "shall not", nor "port 30206" of "port 30205", nor "O-CU" of "O-DU", nor "invalid" of "valid".
 
     Parameters
     ----------
@@ -108,8 +113,10 @@ def _find(quote: str, plain: _Plain, start: int) -> Span | None:
     if not bare:
         return None
     for form in (quote, bare):
-        if (at := plain.letters.find(form, start)) >= 0:
-            return Span(at, at + len(form))
+        # Whole words alone: "port 3642" does not stand in "port 36422".
+        pattern = rf"(?<![^\W_]){re.escape(form)}(?![^\W_])"
+        if found := re.compile(pattern).search(plain.letters, start):
+            return Span(*found.span())
     return _find_near(bare, plain, start)
 
 
@@ -131,13 +138,18 @@ def _find_near(quote: str, plain: _Plain, start: int) -> Span | None:
             if last >= len(words):
                 break
             a, b = words[first][0], words[last][1]
-            similarity = SequenceMatcher(None, plain.letters[a:b], quote, autojunk=False).ratio()
+            alike = SequenceMatcher(None, plain.letters[a:b], quote, autojunk=False)
+            if (
+                alike.real_quick_ratio() < LEAST_SIMILARITY
+                or alike.quick_ratio() < LEAST_SIMILARITY
+            ):
+                continue
+            similarity = alike.ratio()
             if best is None or similarity > best.similarity:
                 best = Span(a, b, similarity)
     if best is None or best.similarity < LEAST_SIMILARITY:
         return None
-    same = _decisive(quote.split()) == _decisive(plain.letters[best.start : best.end].split())
-    return best if same else None
+    return best if _same_words(quote, plain.letters[best.start : best.end]) else None
 
 
 def _words(letters: str, start: int) -> list[tuple[int, int]]:
@@ -151,11 +163,26 @@ def _words(letters: str, start: int) -> list[tuple[int, int]]:
     return words
 
 
-def _decisive(words: Sequence[str]) -> Counter[str]:
-    """The words of which one more or less turns what is said: numbers and denials."""
-    bare = (word.strip("\"'.,;:()[]{}") for word in words)
-    return Counter(
-        "not" if word.endswith("n't") else word
-        for word in bare
-        if word in _DENIALS or word.endswith("n't") or any(c.isdigit() for c in word)
+def _same_words(quote: str, text: str) -> bool:
+    """Whether two texts differ in nothing but slips of the pen."""
+    ours, theirs = (["".join(_LETTERS.findall(w)) for w in t.split()] for t in (quote, text))
+    changes = SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes()
+    return all(kind == "equal" or _is_slip(ours[a:b], theirs[c:d]) for kind, a, b, c, d in changes)
+
+
+def _is_slip(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    ours, theirs = ([w for w in words if w not in _ARTICLES] for words in (ours, theirs))
+    if "".join(ours) == "".join(theirs):
+        return True
+    return len(ours) == len(theirs) and all(map(_is_misspelt, ours, theirs))
+
+
+def _is_misspelt(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    return (
+        min(len(one), len(other)) >= _SHORTEST_SLIP
+        and one[0] == other[0]  # "invalid" is no misspelling of "valid"
+        and (one + other).isalpha()
+        and SequenceMatcher(None, one, other, autojunk=False).ratio() >= _LEAST_SLIP
     )

@@ -25,6 +25,11 @@ TEXT = (
         ("The O-DU hosts RLC", "The O‑DU hosts RLC"),  # a hyphen that does not break
         ("The E2 interface ... uses SCTP on port 36422", TEXT[: TEXT.index(",")]),
         ("The O-DU hosts the RLC, MAC and High-PHY", "The O‑DU hosts RLC, MAC and High-PHY."),
+        ("The E2 inter face connects the near-RT RIC", "The E2 interface connects the near-RT RIC"),
+        (
+            "E2 interface connects near RT RIC to E2 nodes",
+            "E2 interface connects the near-RT RIC to E2 nodes",
+        ),
         ("The E2 interfce connects the near-RT RIC", "The E2 interface connects the near-RT RIC"),
     ],
 )
@@ -39,10 +44,17 @@ def test_what_stands_there_is_found_as_the_text_has_it(quote, stands):
     "quote",
     [
         "uses SCTP on port 36423",  # another number
+        "uses SCTP on port 3642",  # a part of one
+        "or connects the near-RT",
+        "erface connects the near-RT RIC",
         "an E2 node shall reject a valid E2 SETUP REQUEST",  # a denial lost
         "The O-DU hosts not RLC, MAC and High-PHY",  # a denial added
         "The A1 interface connects the near-RT RIC to A1 nodes",  # digits are decisive
         "The O-CU hosts RRC, SDAP and PDCP",
+        "The O-CU hosts RLC, MAC and High-PHY",  # one letter is another node
+        "an E2 node shall not reject an invalid E2 SETUP REQUEST",
+        "The E2 interface disconnects the near-RT RIC to E2 nodes",
+        "The E2 interface connects the RIC to E2 nodes",  # a word lost that says something
         "It uses SCTP on port 36422 ... The E2 interface connects",  # the other way round
         "the",
         "SCTP",

@@ -39,7 +39,7 @@ SPEC = f"""# O-RAN E2
 
 ## 4 Policies
 
-{HOSTILE}
+Policies have an interface of their own.
 """
 ASKED = "On which port does the E2 interface use SCTP?"
 ABOUT_A1 = "What guidance does the A1 policy interface carry to the near-RT RIC?"
@@ -55,7 +55,9 @@ def script():
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("assistant")
     (folder / "e2-v07.00.md").write_text(SPEC)
-    return build_index([folder / "e2-v07.00.md"], folder / "specs", licence="CC-BY-4.0")
+    (folder / "a1.txt").write_text(f"{HOSTILE}\n")  # a text: its reader leaves all words
+    documents = [folder / "e2-v07.00.md", folder / "a1.txt"]
+    return build_index(documents, folder / "specs", licence="CC-BY-4.0")
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def test_a_link_to_an_index_that_is_not_here_is_told_and_another_can_be_chosen()
     assert "can't be opened" in at.error[0].value
     at.selectbox(key="assistant.index").select("specs").run()
     assert not at.error
-    assert list(at.dataframe[0].value["Document"]) == ["O-RAN E2"]
+    assert "O-RAN E2" in list(at.dataframe[0].value["Document"])
 
 
 # ---- without a model
@@ -275,7 +277,7 @@ def test_words_of_documents_and_models_do_nothing_on_the_page(model):
     assert ":primary-badge[1]" in text
     assert "A1 policy interface" in text
     acting = re.sub(r"\\.", "", text)  # without what is escaped
-    for active in ("<", "![", ":material", ":red[", "$", "](", "http://"):
+    for active in ("<", "![", ":material/home", ":red[", "$", "](", "http://"):
         assert active not in acting, active
     assert ":primary-badge[9]" not in text
     press(at, "Open section")
@@ -296,6 +298,37 @@ def test_an_index_of_the_registry_is_asked_in_its_newest_version(empty, built, m
     assert len(model.prompts) == 1
     folder = next((empty.root / "assistant" / "indexes").iterdir())
     assert (folder / "manifest.json").read_bytes() == (built.path / "manifest.json").read_bytes()
+
+
+# ---- in a browser
+
+
+def test_in_a_browser_a_section_opens_at_its_mark_and_nothing_in_it_acts(
+    dashboard, visit, tmp_path
+):
+    long = "\n\n".join(f"Paragraph {n} speaks of nothing much at all." for n in range(80))
+    (tmp_path / "long.txt").write_text(f"{long}\n\n{HOSTILE}\n\n{long}\n")
+    build_index([tmp_path / "long.txt"], dashboard.workspace.root / "indexes" / "long")
+    view = visit(dashboard.address)
+    view.page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    view.page.get_by_role("link", name="Assistant").click()
+    view.page.get_by_label("Words").fill("A1 policy guidance")
+    view.page.get_by_role("button", name="Search").click()
+    view.page.get_by_role("button", name="Open section").first.click()
+    view.wait_for(
+        """() => {
+            const box = document.querySelector(".rf-section mark")?.getBoundingClientRect()
+            return box && box.top > 0 && box.bottom < window.innerHeight
+        }"""
+    )
+    section = view.page.locator(".rf-section")
+    assert "<script>alert(1)</script>" in section.inner_text()
+    assert section.locator("script, img, a").count() == 0
+    assert "section=long.txt" in view.page.url
+    view.page.keyboard.press("Escape")
+    view.wait_for("() => !location.search.includes('section=')")
+    view.idle()
+    assert section.count() == 0
 
 
 # ---- evaluations

@@ -27,7 +27,7 @@ from pipelines.desk.assistant_answers import (
 from pipelines.desk.assistant_indexes import Found, Place, find_index, list_indexes
 from rfplatform.errors import RfplatformError
 from rfplatform.registry.registry import Registry
-from ui.assistant.links import INDEX, QUESTION, show
+from ui.assistant.links import INDEX, QUESTION, asked_section, show
 from ui.assistant.reading import drawer
 from ui.assistant.sources import cards
 from ui.assistant.words import answered
@@ -46,8 +46,8 @@ NEAREST = 3
 
 _STYLE = """<style>
 div:has(> .st-key-assistant-main) { min-width: min(34rem, 100%); }
-.st-key-assistant-main blockquote {
-  margin: .2rem 0 .4rem; color: inherit;
+.st-key-assistant-main blockquote, .st-key-assistant-main blockquote p {
+  margin: .2rem 0 .4rem; color: inherit; opacity: 1;
 }
 .st-key-assistant-earlier button p { text-align: left; }
 </style>"""
@@ -192,7 +192,9 @@ def _main(index: Found, model: Model | None) -> None:
     wanted = st.session_state.pop(_WANTED, "")
     if not question:
         _about(index)
+        _drawer(index, (), ())
         return
+    st.markdown(f"#### {plain(question)}", anchors=False)
     kept = find_answer(workspace(), index.name, question)
     fault = ""
     if model is not None and wanted and (kept is None or wanted != "ask"):
@@ -201,12 +203,12 @@ def _main(index: Found, model: Model | None) -> None:
         tell(fault)
     if kept is not None:
         _answer(index, kept, model)
-        drawer_of(index, kept.record["citations"], kept.record["hits"])
+        _drawer(index, kept.record["citations"], kept.record["hits"])
         return
     found = _found(index, question)
     if found is not None:
-        _passages(found, model, question, failed=bool(fault))
-        drawer_of(index, (), found["hits"])
+        _passages(found, model, failed=bool(fault))
+    _drawer(index, (), found["hits"] if found else ())
 
 
 def _asked(
@@ -230,10 +232,8 @@ def _asked(
         return kept, str(error)
 
 
-def drawer_of(index: Found, citations: Sequence[Any], hits: Sequence[Any]) -> None:
+def _drawer(index: Found, citations: Sequence[Any], hits: Sequence[Any]) -> None:
     """The section that the URL opens, if it opens one."""
-    from ui.assistant.links import asked_section
-
     if asked_section() is not None:
         drawer(index, citations, hits)
 
@@ -255,11 +255,8 @@ def _found(index: Found, question: str) -> dict[str, Any] | None:
         return None
 
 
-def _passages(
-    found: Mapping[str, Any], model: Model | None, question: str, *, failed: bool
-) -> None:
+def _passages(found: Mapping[str, Any], model: Model | None, *, failed: bool) -> None:
     """What a search found; and the model's answer for a click, where there is a model."""
-    st.markdown(f"#### {plain(question)}", anchors=False)
     if model is not None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.button(
@@ -283,7 +280,6 @@ def _passages(
 
 def _answer(index: Found, kept: Kept, model: Model | None) -> None:
     record = kept.record
-    st.markdown(f"#### {plain(record['question'])}", anchors=False)
     if kept.digest != index.digest:
         st.caption(
             ":material/history: The index was changed since this was answered: sections may have "
