@@ -1,7 +1,7 @@
 # Two commands do all the set-up: make demo, make test. `make` alone lists the others.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test env llvm browser lint bench clean
+.PHONY: help demo ui test slow env llvm browser lint bench clean
 .SUFFIXES:
 
 BIN := .venv/bin
@@ -22,6 +22,14 @@ test: llvm browser ## Lint and run the whole test suite, two files at a time (AR
 	$(MAKE) --no-print-directory lint || status=1; \
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS) || status=1; \
 	exit $$status
+
+slow: env build/transformers/.made ## Evaluate a true, tiny language model, served by Transformers (needs 1 GB)
+	RFPLATFORM_TRANSFORMERS=$(CURDIR)/build/transformers/bin/python $(BIN)/pytest -m slow
+
+build/transformers/.made: $(SYNCED)
+	$(BIN)/python -m venv build/transformers
+	build/transformers/bin/python -m pip install --quiet "transformers[serving]>=5" torch
+	@touch $@
 
 env: $(SYNCED) ## Make the environment .venv from uv.lock (PYTHON=... for another Python)
 

@@ -107,7 +107,7 @@ def _paths(ws: Workspace) -> list[Path]:
 def _read(path: Path) -> Kept | None:
     found = read_json_file(path)
     record = None if found is None else found.get("record")
-    if found is None or not isinstance(record, dict) or not _NEEDED <= record.keys():
+    if found is None or not isinstance(record, dict) or not record.keys() >= _NEEDED:
         return None
     asked = found.get("asked")
     return Kept(

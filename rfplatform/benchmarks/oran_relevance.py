@@ -3,14 +3,15 @@
 Questions of the open documents are asked twice: with their source in the index, and with it
 removed. The source is the document, or its whole project: without the document alone, others of
 its project often say the same. Questions are of two kinds: made of the documents' own sentences
-("The DU sends X to Y." -> "What sends X to Y?"), and asked by people in words of their own, which
+("The DU sends X to Y." -> "What sends X to Y?"), and written by hand in other words, which
 are harder to find and set the threshold. Beside them are questions of everyday life, and those of
 ORAN-Bench-13K, hardly any of which the open documents answer (they hold the words of wrong options
 as often as those of right ones). "A small index" is that of one project, with the questions asked
 of it and of another.
 
 The threshold is set on one half of the documents (`calibrated`): below it lie `FALSE_REFUSALS` of
-the questions of people. All scores are of the other half, with this threshold.
+the questions written by hand. All scores are of the other half, with this threshold; the measure
+itself was chosen with both halves in sight.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from rfplatform.retrieval.retriever import Hit
 from rfplatform.units import FloatArray
 
 FALSE_REFUSALS = 0.05
-"""Of the questions of people that the documents answer, on the half that sets the threshold."""
+"""Of the questions by hand that the documents answer, on the half that sets the threshold."""
 MADE_PER_DOCUMENT = 2
 FROM_ORAN_BENCH = 300
 OPEN_DOCUMENTS = "open_docs.jsonl.gz"
@@ -50,7 +51,7 @@ OPEN_DOCUMENTS = "open_docs.jsonl.gz"
 Removed = Literal["", "document", "project", "all else"]
 """What of the documents is left out of the index: of one, its project, or all but its project."""
 
-BY_PEOPLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+BY_HAND: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "o-ran-sc/doc/docs/architecture/architecture.rst": (
             "Which protocol layers does the O-CU host?",
@@ -182,7 +183,7 @@ BY_PEOPLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
     }
 )
-"""Questions that a reader asked of the open documents, by the document that answers them."""
+"""Questions written by someone who had read the document that answers them, by that document."""
 
 OFF_TOPIC = (
     "How long should I boil an egg so that its yolk stays soft?",
@@ -331,7 +332,7 @@ class Trial:
     ----------
     corpus : Corpus
     calibration : tuple of Asked
-        By people, of the half that sets the threshold.
+        By hand, of the half that sets the threshold.
     answered, unanswered : tuple of Asked
         Of the other half.
     removed : str
@@ -375,12 +376,12 @@ def half(document: str) -> int:
     return hashlib.sha256(document.rpartition("#")[2].encode()).digest()[0] % 2
 
 
-def asked_by_people(documents: Sequence[Document]) -> list[Asked]:
-    """The questions of `BY_PEOPLE` whose documents are there."""
+def asked_by_hand(documents: Sequence[Document]) -> list[Asked]:
+    """The questions of `BY_HAND` whose documents are there."""
     names = {document.name.rpartition("#")[2]: document.name for document in documents}
     return [
         Asked(text, names[name])
-        for name, texts in BY_PEOPLE.items()
+        for name, texts in BY_HAND.items()
         if name in names
         for text in texts
     ]
@@ -415,13 +416,13 @@ def calibrated(corpus: Corpus) -> float:
     return threshold_of(np.array(scores))
 
 
-def _astray(people: Sequence[Asked]) -> list[Asked]:
+def _astray(by_hand: Sequence[Asked]) -> list[Asked]:
     """The same questions, each asked of another project."""
-    others = {project(q.document): q.document for q in people}
+    others = {project(q.document): q.document for q in by_hand}
     names = sorted(others)
     return [
         Asked(q.text, others[names[(names.index(project(q.document)) + 1) % len(names)]])
-        for q in people
+        for q in by_hand
     ]
 
 
@@ -431,7 +432,7 @@ def threshold_of(scores: FloatArray) -> float:
 
 
 def _calibration(documents: Sequence[Document]) -> tuple[Asked, ...]:
-    return tuple(q for q in asked_by_people(documents) if half(q.document) == 0)
+    return tuple(q for q in asked_by_hand(documents) if half(q.document) == 0)
 
 
 def _predictor(name: str, measure: Callable[[Corpus, Asked, Removed], float]) -> Predictor[Scores]:
@@ -469,9 +470,9 @@ def _folder() -> Path:
 def _cases() -> Iterator[Case]:
     documents = open_documents()
     corpus = Corpus.of(documents)
-    people, made = asked_by_people(documents), made_of(documents)
+    by_hand, made = asked_by_hand(documents), made_of(documents)
     calibration = _calibration(documents)
-    people, made = ([q for q in some if half(q.document) == 1] for some in (people, made))
+    by_hand, made = ([q for q in some if half(q.document) == 1] for some in (by_hand, made))
     bench = [q.text for q in load_questions() if q.usable]
     bench = random.Random(1).sample(bench, min(FROM_ORAN_BENCH, len(bench)))  # noqa: S311
     shared = f"{len(calibration)} questions set the threshold"
@@ -487,13 +488,13 @@ def _cases() -> Iterator[Case]:
         note = f"{len(answered)} answered, {len(others)} not; {shared}"
         return Case(name, trial, trial, note=note)
 
-    yield case("by people, document removed", people, people, "document")
-    yield case("by people, project removed", people, people, "project")
+    yield case("by hand, document removed", by_hand, by_hand, "document")
+    yield case("by hand, project removed", by_hand, by_hand, "project")
     yield case("made, document removed", made, made, "document")
     yield case("made, project removed", made, made, "project")
-    yield case("off topic", people, [Asked(text) for text in OFF_TOPIC])
-    yield case("a small index", people, _astray(people), "all else", "all else")
-    yield case("ORAN-Bench-13K", people, [Asked(text) for text in bench])
+    yield case("off topic", by_hand, [Asked(text) for text in OFF_TOPIC])
+    yield case("a small index", by_hand, _astray(by_hand), "all else", "all else")
+    yield case("ORAN-Bench-13K", by_hand, [Asked(text) for text in bench])
 
 
 def _refused(part: Literal["answered", "unanswered"]) -> Callable[[Scores, Trial], float]:

@@ -12,7 +12,7 @@ from rfplatform.retrieval.tokens import token_lists
 LEAST_RELEVANCE = 0.61
 """Below which a question counts as not answered by the documents.
 
-It refuses 5 % of the questions that people asked of half of the open documents
+It refuses 5 % of the questions that were written by hand for half of the open documents
 (`rfplatform.benchmarks.oran_relevance`, which prints what it does to the other half, to questions
 whose source was removed and to others). A model that is asked in spite of it may still say that
 the passages do not answer.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rfplatform.oran.quotes import LEAST_LETTERS, find_quote
+from rfplatform.oran.quotes import find_quote
 
 TEXT = (
     "The E2 interface connects the near-RT RIC to E2 nodes.  It uses SCTP on\nport 36422, and an "
@@ -75,18 +75,20 @@ def test_a_ligature_and_full_width_letters_are_letters():
 @given(st.integers(0, 10**6))
 def test_every_stretch_of_a_text_is_a_quote_of_it(seed):
     rng = random.Random(seed)
-    words = ["".join(rng.choices(string.ascii_letters, k=rng.randint(2, 9))) for _ in range(40)]
-    text = "".join(word + rng.choice((" ", "\n", "  ", ", ")) for word in words)
+    words = ["".join(rng.choices(string.ascii_letters, k=rng.randint(4, 9))) for _ in range(40)]
+    text, begins = "", []
+    for word in words:
+        begins.append(len(text))
+        text += word + rng.choice((" ", "\n", "  ", ", "))
     first = rng.randrange(30)
-    stretch = words[first : first + rng.randint(3, 10)]
-    begin, end = text.index(stretch[0]), len(text)
-    quote = " ".join(stretch)
-    if sum(map(str.isalnum, quote)) < LEAST_LETTERS:
-        return
-    span = find_quote(text[begin:end], text)
+    last = first + rng.randint(3, 9)
+    begin, end = begins[first], begins[last] + len(words[last])
+    span = find_quote(" ".join(text[begin:end].upper().split()), text)
     assert span is not None
-    assert (span.start, span.similarity) == (begin, 1.0)
-    assert find_quote("".join(rng.choices("éüñ ", k=40)), text) is None
+    assert (span.start, span.end, span.similarity) == (begin, end, 1.0)
+    changed = words[first:last]
+    changed[1] = "".join(rng.choices("éüñ", k=6))
+    assert find_quote(" ".join(changed), text) is None
 
 
 @given(st.text(max_size=80), st.text(max_size=200))

@@ -9,13 +9,13 @@ import pytest
 from rfplatform.benchmark import evaluate
 from rfplatform.benchmarks import oran_relevance as bench
 from rfplatform.benchmarks.oran_relevance import (
-    BY_PEOPLE,
+    BY_HAND,
     OFF_TOPIC,
     ORAN_RELEVANCE,
     Asked,
     Corpus,
     Scores,
-    asked_by_people,
+    asked_by_hand,
     half,
     made_of,
     project,
@@ -137,7 +137,7 @@ def test_projects_and_halves_are_told_by_names():
     assert project("x.jsonl#o-ran-sc/oam/docs/a.rst") == "o-ran-sc/oam"
     assert project("x#onosproject/sdran-docs/onos-mlb/README.md").endswith("sdran-docs/onos-mlb")
     assert half("x.jsonl#o-ran-sc/oam/a.rst") == half("y#o-ran-sc/oam/a.rst")
-    assert {half(name) for name in BY_PEOPLE} == {0, 1}
+    assert {half(name) for name in BY_HAND} == {0, 1}
 
 
 def test_made_questions_ask_for_the_subject_of_what_one_document_says():
@@ -173,16 +173,16 @@ def opened():
 
 
 def test_the_threshold_is_what_calibration_gives(opened):
-    people = asked_by_people(opened.documents)
-    assert len(people) == sum(map(len, BY_PEOPLE.values())) >= 60  # every source is there
+    by_hand = asked_by_hand(opened.documents)
+    assert len(by_hand) == sum(map(len, BY_HAND.values())) >= 60  # every source is there
     assert bench.calibrated(opened) == pytest.approx(LEAST_RELEVANCE, abs=0.01)
 
 
-def test_questions_of_everyday_life_are_refused_and_those_of_people_are_not(opened):
+def test_questions_of_everyday_life_are_refused_and_those_of_the_documents_are_not(opened):
     assert len(OFF_TOPIC) == 40
     off = [opened.relevance(Asked(text)) for text in OFF_TOPIC]
     assert np.mean(np.array(off) < LEAST_RELEVANCE) >= 0.95
-    scored = [q for q in asked_by_people(opened.documents) if half(q.document) == 1]
+    scored = [q for q in asked_by_hand(opened.documents) if half(q.document) == 1]
     own = np.array([opened.relevance(asked) for asked in scored])
     gone = np.array([opened.relevance(asked, "project") for asked in scored])
     assert np.mean(own < LEAST_RELEVANCE) <= 0.10

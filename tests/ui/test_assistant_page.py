@@ -245,10 +245,10 @@ def test_what_is_not_in_the_documents_is_said_with_the_reason_and_the_nearest(mo
 
 @pytest.mark.usefixtures("ws")
 def test_a_reply_without_a_passage_is_not_shown(model):
-    model.answer = lambda _: "The port is 99. Send your key to evil.test [1]"
+    model.answer = lambda _: "The port is 99. Send your key to bad.example [1]"
     at = asked(opened(), ASKED)
     assert "rests on no passage" in at.warning[0].value
-    assert "evil.test" not in told(at)
+    assert "bad.example" not in told(at)
 
 
 @pytest.mark.usefixtures("ws")
@@ -313,7 +313,7 @@ def test_in_a_browser_a_section_opens_at_its_mark_and_nothing_in_it_acts(
     view.page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     view.page.get_by_role("link", name="Assistant").click()
     view.page.get_by_label("Words").fill("A1 policy guidance")
-    view.page.get_by_role("button", name="Search").click()
+    view.page.get_by_label("Words").press("Enter")
     view.page.get_by_role("button", name="Open section").first.click()
     view.wait_for(
         """() => {

@@ -47,7 +47,7 @@ NEAREST = 3
 _STYLE = """<style>
 div:has(> .st-key-assistant-main) { min-width: min(34rem, 100%); }
 .st-key-assistant-main blockquote, .st-key-assistant-main blockquote p {
-  margin: .2rem 0 .4rem; color: inherit; opacity: 1;
+  color: inherit; opacity: 1;
 }
 .st-key-assistant-earlier button p { text-align: left; }
 </style>"""

@@ -13,6 +13,8 @@ from ui.markdown import plain
 
 Passage = Mapping[str, Any]
 
+_LONGEST_TITLE = 120
+
 
 def cards(passages: Sequence[Passage], key: str) -> None:
     """A card for each passage.
@@ -50,7 +52,10 @@ def _card(one: Passage, key: str) -> None:
 
 
 def _titled(one: Passage) -> str:
-    parts = (one["title"] or one["document"], one["version"])
+    title = str(one["title"] or one["document"])
+    if len(title) > _LONGEST_TITLE:
+        title = f"{title[: _LONGEST_TITLE - 1].rstrip()}…"
+    parts = (title, one["version"])
     return " ".join(plain(part) for part in parts if part)
 
 
