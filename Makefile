@@ -8,6 +8,9 @@ BIN := .venv/bin
 SYNCED := .venv/.synced
 WORKERS := 2
 
+# Where it is set, every one of the many processes of a run compiles its libraries anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 

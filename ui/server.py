@@ -45,12 +45,16 @@ class Config:
         See `Workspace.open`.
     base_path : str
         What a reverse proxy puts before every path: "/rf".
+    model, model_base_url : str, optional
+        The Assistant's language model and its server; by default those that the environment names.
     """
 
     host: str = "127.0.0.1"
     port: int = 8501
     workspace: Path | None = None
     base_path: str = ""
+    model: str | None = None
+    model_base_url: str | None = None
 
 
 def serve(config: Config, tell: Callable[[str], None] | None = None) -> None:
@@ -65,7 +69,7 @@ def serve(config: Config, tell: Callable[[str], None] | None = None) -> None:
     Raises
     ------
     InputError
-        The port is taken, or the address is none of this machine.
+        The port is taken, the address is none of this machine, or the model is none.
     MissingError
         Streamlit is not installed, or the workspace can't be written to.
     """
@@ -74,6 +78,7 @@ def serve(config: Config, tell: Callable[[str], None] | None = None) -> None:
             raise MissingError(f"the dashboard needs {package}: pip install 'rfplatform[ui]'")
     workspace = Workspace.open(config.workspace)
     _require_free(config.host, config.port)
+    _name_model(config)
     os.environ[VARIABLE] = str(workspace.root)
     # A tile is too small to share among cores; other people's tiles want them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -82,6 +87,23 @@ def serve(config: Config, tell: Callable[[str], None] | None = None) -> None:
     if tell is not None:
         tell(_address(config, base))
     app.run(config=_options(config, base))
+
+
+def _name_model(config: Config) -> None:
+    """Tell the processes that ask the model which one it is; a wrong name ends it here."""
+    from pipelines.desk.assistant import MODEL_VARIABLE, URL_VARIABLE
+
+    model = config.model or os.environ.get(MODEL_VARIABLE)
+    url = config.model_base_url or os.environ.get(URL_VARIABLE)
+    if not model:
+        if url:
+            raise InputError(f"a model's server is named, {url}, and no model: give --model")
+        return
+    from rfplatform.oran.providers import check_model
+
+    os.environ[MODEL_VARIABLE] = check_model(model, url)
+    if url:
+        os.environ[URL_VARIABLE] = url
 
 
 def _address(config: Config, base: str) -> str:

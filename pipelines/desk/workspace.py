@@ -27,7 +27,8 @@ class Workspace:
     Attributes
     ----------
     root : Path
-        ``areas/``, ``drafts/``, ``previews/``, ``jobs/`` and ``uploads/`` are in it.
+        ``areas/``, ``drafts/``, ``previews/``, ``jobs/``, ``uploads/`` and ``assistant/`` are in
+        it, and ``indexes/`` where somebody puts any.
     """
 
     root: Path

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.oran.opened import opened
 from pipelines.oran.passage import found, passage
 from rfplatform.oran.answer import TOP_K, Answer, Citation, answer, check_question
+from rfplatform.oran.opened import opened
 from rfplatform.oran.providers import keyless, open_model
 from rfplatform.oran.relevance import LEAST_RELEVANCE
 

@@ -156,6 +156,8 @@ class Evaluation:
         What others report.
     unfinished : mapping of str to str
         Models whose runs lack answers: how many, and why.
+    command : str
+        What makes it again.
     """
 
     rows: tuple[Row, ...]
@@ -166,6 +168,7 @@ class Evaluation:
     order: str
     published: tuple[Published, ...]
     unfinished: Mapping[str, str]
+    command: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with where it was run."""
@@ -176,6 +179,7 @@ class Evaluation:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "cpus": os.cpu_count(),
+            "command": self.command,
             "complete": not self.unfinished,
             "unfinished": dict(self.unfinished),
             "order": self.order,
@@ -266,11 +270,30 @@ def main(config: Config, *, tell: Tell | None = None) -> Evaluation:
         "as published" if config.as_published else "shuffled",
         _published(),
         _unfinished(entrants),
+        _command(config),
     )
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
     """Tell nobody."""
+
+
+def _command(config: Config) -> str:
+    """What to type for the same again; nothing in it is secret."""
+    import shlex
+
+    default = Config(())
+    words = ["rfplatform", "bench", "oran", "--model", ",".join(config.models)]
+    for name in ("base_url", "questions", "limit", "rag", "top_k", "seed", "epochs"):
+        value = getattr(config, name)
+        if value != getattr(default, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if config.subset:
+        words += ["--subset", ",".join(config.subset)]
+    for name in ("orbench_1500", "as_published"):
+        if getattr(config, name):
+            words.append(f"--{name.replace('_', '-')}")
+    return shlex.join(words)
 
 
 def _check(config: Config) -> None:
@@ -314,11 +337,11 @@ def _askings(config: Config, model: str) -> list[Asking]:
     bare = _asking(config, model)
     if config.rag is None:
         return [bare]
+    from rfplatform.oran.opened import opened
     from rfplatform.registry.artifact import File
-    from rfplatform.retrieval.index import open_index
     from rfplatform.retrieval.manifest import MANIFEST
 
-    open_index(config.rag)  # what is wrong with it is told before any question is asked
+    opened(config.rag)  # what is wrong with it is told before any question is asked
     digest = File.of(config.rag / MANIFEST).sha256[:16]
     return [bare, replace(bare, rag=config.rag, rag_digest=digest, top_k=config.top_k)]
 
@@ -616,7 +639,7 @@ def _tables(result: Evaluation) -> list[RenderableType]:
 def _table(result: Evaluation, cases: Mapping[str, str]) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     longest = max(len(entrant.name) for entrant in result.entrants)
     table.add_column("", overflow="fold", min_width=min(longest, 22))
     for name in cases.values():

@@ -12,6 +12,7 @@ from typing import Any
 from rfplatform.documents.read import read_document, sources
 from rfplatform.errors import InputError
 from rfplatform.oran.neutral import printable
+from rfplatform.oran.opened import MINILM
 from rfplatform.retrieval.index import Index, build_index, index_artifact, open_index
 from rfplatform.retrieval.manifest import MANIFEST
 from rfplatform.retrieval.named import named_embedder
@@ -47,8 +48,8 @@ class Config:
     licence : str
         Of the documents that state none.
     dense : str, optional
-        An embedder, as `named_embedder`, for vectors beside the words. An index that has vectors
-        keeps them only if this is given again.
+        An embedder, as `named_embedder`, for vectors beside the words; "none" drops those that an
+        index has. By default an index that has MiniLM's vectors keeps them.
     remove : tuple of str
         Names of files to take out.
     only : bool
@@ -99,13 +100,15 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
         raise InputError("no documents: give files or folders, or --remove NAME")
     if config.only and not config.documents:
         raise InputError("--only needs documents: give the files or folders to keep")
-    before = _documents_of(open_index(config.out)) if (config.out / MANIFEST).is_file() else {}
+    old = open_index(config.out) if (config.out / MANIFEST).is_file() else None
+    before = {} if old is None else _documents_of(old)
+    dense = _dense(config, old)
     passed_over: list[str] = []
     faults: list[InputError] = []
     embedder = None
-    if config.dense is not None:
-        tell(f"Opening {config.dense}")
-        embedder = named_embedder(config.dense).load()
+    if dense:
+        tell(f"Opening {dense}")
+        embedder = named_embedder(dense).load()
 
     def told(text: str) -> None:
         # The one thing that is told and must be kept: nobody sees it again.
@@ -152,6 +155,21 @@ def main(config: Config, *, report: Report | None = None) -> dict[str, Any]:
         "stages_s": {"building": built_s},
         "warnings": [*passed_over, *_notes(index)],
     }
+
+
+def _dense(config: Config, old: Index | None) -> str:
+    """The embedder's name; "" for words alone. Vectors are not lost by forgetting an option."""
+    made = None if old is None else old.manifest.dense
+    if config.dense is not None:
+        return "" if config.dense.strip().lower() == "none" else config.dense
+    if made is None:
+        return ""
+    if made.embedder.startswith(MINILM):
+        return "minilm"
+    raise InputError(
+        f"{config.out}: has vectors of {made.embedder}: give --dense for the same embedder, or "
+        "--dense none to go on with words alone"
+    )
 
 
 class _FirstFaultError(InputError):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.oran.opened import opened
 from pipelines.oran.passage import found
 from rfplatform.errors import InputError
 from rfplatform.oran.neutral import printable
+from rfplatform.oran.opened import opened
 
 MOST_HITS = 1_000
 

@@ -90,7 +90,8 @@ def index_command(
         str | None,
         typer.Option(
             metavar="EMBEDDER",
-            help="Vectors as well: [bold]minilm[/], a folder with an ONNX model, or URL#MODEL.",
+            help="Vectors as well: [bold]minilm[/], a folder with an ONNX model, or URL#MODEL; "
+            "[bold]none[/] drops them.",
             show_default=False,
         ),
     ] = None,

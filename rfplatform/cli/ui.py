@@ -31,6 +31,23 @@ def ui_command(
         str,
         typer.Option(metavar="/PATH", help="What a reverse proxy puts before every path."),
     ] = "",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROVIDER/NAME",
+            help="Language model of the Assistant.  [dim]default: RFPLATFORM_MODEL, or search "
+            "alone[/]",
+            show_default=False,
+        ),
+    ] = None,
+    model_base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Its server.  [dim]default: RFPLATFORM_MODEL_BASE_URL[/]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Open the coverage-map dashboard in a browser: plan, measure, compare."""
     from ui.server import Config, serve
@@ -38,4 +55,4 @@ def ui_command(
     def tell(address: str) -> None:
         sys.stderr.write(f"rfplatform at {address}  (Ctrl-C ends it)\n")
 
-    serve(Config(host, port, workspace, base_path), tell)
+    serve(Config(host, port, workspace, base_path, model, model_base_url), tell)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rfplatform.documents.chunk import Chunk
-from rfplatform.errors import InputError, MissingError
+from rfplatform.errors import InputError
 from rfplatform.oran.neutral import harmless, printable
 from rfplatform.oran.prompt import AGAIN, passages_prompt
 from rfplatform.oran.quotes import Span, find_quote
@@ -271,6 +271,8 @@ class _Talk:
             GenerateConfig,
         )
 
+        from rfplatform.oran.providers import no_answer
+
         if system:
             self._messages.append(ChatMessageSystem(content=system))
         self._messages.append(ChatMessageUser(content=words))
@@ -278,7 +280,7 @@ class _Talk:
         try:
             output = await self._model.generate(self._messages, config=config)
         except Exception as error:  # noqa: BLE001  (whatever a provider's package raises)
-            raise _no_answer(self._model, error) from None
+            raise no_answer(self._model, error) from None
         self._count(output)
         self._messages.append(ChatMessageAssistant(content=output.completion))
         return output.completion
@@ -288,13 +290,3 @@ class _Talk:
         if output.usage is not None:
             self.tokens_in += output.usage.input_tokens
             self.tokens_out += output.usage.output_tokens
-
-
-def _no_answer(model: Model, error: BaseException) -> MissingError:
-    from rfplatform.oran.providers import redacted, root
-
-    where = f" at {model.api.base_url}" if model.api.base_url else ""
-    return MissingError(
-        f"model {model} gave no answer{where} ({redacted(root(error))}): check that its server "
-        "runs, its name and its key"
-    )

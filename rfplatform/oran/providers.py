@@ -129,10 +129,11 @@ async def probe(model: Model, *, timeout_s: int = 60) -> None:
     try:
         await model.generate('This is a test. Answer with "ANSWER: A".', config=config)
     except Exception as error:  # noqa: BLE001  (whatever a provider's package raises)
-        raise MissingError(_no_answer(model, error)) from None
+        raise no_answer(model, error) from None
 
 
-def _no_answer(model: Model, error: BaseException) -> str:
+def no_answer(model: Model, error: BaseException) -> MissingError:
+    """The error for a model that gave no answer: what went wrong, where, and what to look at."""
     where = f" at {model.api.base_url}" if model.api.base_url else ""
     told = redacted(root(error))
     hint = "check that the server runs and the URL is right"
@@ -141,7 +142,7 @@ def _no_answer(model: Model, error: BaseException) -> str:
         hint = f"check the key in {names}"
     elif re.search(r"\b404\b|not.?found", told, re.IGNORECASE):
         hint = "check the model's name and the URL"
-    return f"model {model} gave no answer{where} ({told}): {hint}"
+    return MissingError(f"model {model} gave no answer{where} ({told}): {hint}")
 
 
 def root(error: BaseException) -> BaseException:

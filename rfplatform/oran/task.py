@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -28,6 +27,7 @@ from inspect_ai.scorer import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from rfplatform.oran.multiple_choice import LETTERS, question_prompt, read_answer
+from rfplatform.oran.opened import opened
 from rfplatform.oran.providers import guard, redacted, root
 from rfplatform.oran.questions import Question, load_questions, option_order, select
 
@@ -155,9 +155,7 @@ def _retriever(rag: str) -> Callable[[str, Sequence[str], int], list[tuple[str, 
 
     Options guide the search, as in "Contextual RAG" (arXiv:2601.02382).
     """
-    from rfplatform.retrieval.index import open_index
-
-    retriever: Any = open_index(Path(rag)).retriever()
+    retriever = opened(Path(rag)).retriever
 
     def retrieve(question: str, options: Sequence[str], top_k: int) -> list[tuple[str, str]]:
         hits = retriever(" ".join((question, *options)), top_k)

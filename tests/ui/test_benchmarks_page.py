@@ -77,7 +77,7 @@ def test_without_scores_all_are_listed_and_it_says_what_to_do():
     names = list(at.dataframe[0].value["Benchmark"])
     assert START in names
     families = [name.partition(":")[0] for name in names]
-    assert families == sorted(families, key=["physics", "speed", "maps"].index)
+    assert families == sorted(families, key=["physics", "speed", "maps", "oran"].index)
     assert "Nothing was scored" in at.info[0].value
     assert "--register" in told(at)
     assert len(at.dataframe) == 1

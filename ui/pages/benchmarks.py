@@ -27,7 +27,7 @@ BENCHMARK, JOB = "benchmark", "job"
 
 _FAULT = "benchmarks.fault"
 _TABLE = "benchmarks.table"
-_FAMILIES = {"physics": "Physics", "speed": "Speed", "maps": "Maps"}
+_FAMILIES = {"physics": "Physics", "speed": "Speed", "maps": "Maps", "oran": "O-RAN"}
 
 
 def page() -> None:

@@ -14,10 +14,10 @@ from llm_server import serving
 from pipelines.oran.ask import Config, main
 from pipelines.oran.index import Config as Indexing
 from pipelines.oran.index import main as make_index
-from pipelines.oran.opened import opened
 from pipelines.oran.search import Config as Search
 from pipelines.oran.search import main as search
 from rfplatform.errors import InputError, MissingError
+from rfplatform.oran.opened import opened
 from rfplatform.oran.relevance import LEAST_RELEVANCE
 
 E2 = "The E2 interface uses SCTP on port 36422."

