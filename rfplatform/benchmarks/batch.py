@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
-from rfplatform.benchmarks.speed import DATA_VARIABLE, data_folder
 from rfplatform.errors import WorkerError
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
     from rfplatform.radiomap import Grid, Sector

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
-from rfplatform.benchmarks.speed import DATA_VARIABLE, data_folder
 from rfplatform.doctor import BLENDER_REMEDY
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
     from rfplatform.scene import Scene

@@ -29,11 +29,11 @@ from typing import Literal
 import numpy as np
 
 from rfplatform.benchmark import Benchmark, Case, Given, Metric, Outcome, Predictor
-from rfplatform.benchmarks.speed import DATA_VARIABLE, data_folder
 from rfplatform.benchmarks.survey import MOST_SAMPLES, IntArray, MeasuredSet, Survey, read_survey
 from rfplatform.benchmarks.survey_entrants import ENTRANTS, Entrant
 from rfplatform.metrics import crps_normal, picp
 from rfplatform.propagation.interpolation import Estimate
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 from rfplatform.units import FloatArray
 
 SAMPLES = (10, 25, 50, 100, 200)

@@ -30,7 +30,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
-from rfplatform.benchmarks.speed import DATA_VARIABLE, data_folder
 from rfplatform.documents.chunk import Chunk, chunks
 from rfplatform.documents.document import Document
 from rfplatform.documents.read import read_document
@@ -40,6 +39,7 @@ from rfplatform.oran.relevance import BEST_OF, WordShare
 from rfplatform.retrieval.bm25 import Bm25, Bm25Index
 from rfplatform.retrieval.glossary import Glossary
 from rfplatform.retrieval.retriever import Hit
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 from rfplatform.units import FloatArray
 
 FALSE_REFUSALS = 0.05

@@ -33,7 +33,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
-from rfplatform.benchmarks.speed import DATA_VARIABLE, data_folder
 from rfplatform.documents.chunk import Chunk, chunks
 from rfplatform.documents.document import Block, Document, Section
 from rfplatform.documents.read import read_document
@@ -47,6 +46,7 @@ from rfplatform.retrieval.index import Bm25Retriever, DenseRetriever
 from rfplatform.retrieval.minilm import MiniLM
 from rfplatform.retrieval.ranking import best
 from rfplatform.retrieval.retriever import Hit, Retriever
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 
 DOCUMENTS = "oran/open_docs.jsonl.gz"
 LEAST_TEXT = 300

@@ -7,7 +7,6 @@ with, so that a ratio holds on a busy machine where seconds do not.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,21 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
 from rfplatform.errors import InputError, MissingError
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
     from rfplatform.propagation.raytraced import RayTraced, Tracer
     from rfplatform.radiomap import Grid, Sector
     from rfplatform.scene import Building, Scene
-
-DATA_VARIABLE = "RFPLATFORM_DATA"
-"""Environment variable: a folder with further extracts, such as ``osm/monaco.osm.pbf``."""
-
-
-def data_folder() -> Path:
-    """Where further data is: `DATA_VARIABLE`, or ``shared/data`` beside the checkout."""
-    if folder := os.environ.get(DATA_VARIABLE):
-        return Path(folder)
-    return Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 # ----------------------------------------------------------------------------------------------

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rfplatform import __version__
-from rfplatform.benchmarks.speed import DATA_VARIABLE, data_folder
 from rfplatform.errors import InputError, MissingError
 from rfplatform.propagation.lesson import TeacherConfig
 from rfplatform.propagation.process import TracingProcess, environment
@@ -32,6 +31,7 @@ from rfplatform.propagation.raytraced import RayTraced, geometry_key
 from rfplatform.propagation.windows import Town, Window, WindowConfig
 from rfplatform.radiomap import BoolArray, Grid, Sector
 from rfplatform.scene import Scene
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 from rfplatform.units import FloatArray
 
 TOWNS: Mapping[str, int] = MappingProxyType(

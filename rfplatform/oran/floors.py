@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from rfplatform.errors import InputError, MissingError
-from rfplatform.oran.questions import DATA_VARIABLE, Question, data_folder
+from rfplatform.oran.questions import Question
+from rfplatform.shipped import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

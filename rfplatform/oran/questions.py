@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import re
 from collections import Counter
@@ -23,7 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from rfplatform.errors import InputError, MissingError, unknown_name
-from rfplatform.shipped import shipped_folder
+from rfplatform.shipped import DATA_VARIABLE, data_folder, shipped_folder
 
 if TYPE_CHECKING:
     from rfplatform.registry.download import Progress
@@ -38,8 +37,7 @@ ARTIFACT = "oran-bench-13k"
 FILES: Mapping[Difficulty, str] = MappingProxyType(
     {"easy": "fin_E.json", "medium": "fin_M.json", "hard": "fin_H.json"}
 )
-DATA_VARIABLE = "RFPLATFORM_DATA"
-"""Environment variable: a folder with further data; the questions are in its ``oran``."""
+
 
 ROUND = 500
 """Questions of each difficulty in a draw of the size of ORANBench."""
@@ -203,13 +201,6 @@ def _listed() -> PublicData:
             "data/registry.toml is missing; run from a checkout or reinstall rfplatform"
         )
     return find_public(read_public(folder / "registry.toml"), ARTIFACT)
-
-
-def data_folder() -> Path:
-    """Where further data is: `DATA_VARIABLE`, or ``shared/data`` beside the checkout."""
-    if folder := os.environ.get(DATA_VARIABLE):
-        return Path(folder)
-    return Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def _check_sums(

@@ -10,13 +10,13 @@ from pipelines.bench import Config, main
 from rfplatform.benchmark import Given, evaluate
 from rfplatform.benchmarks import duke
 from rfplatform.benchmarks.duke import BLOCKS, DUKE, OFFSET, UNSEEN, Question, Study
-from rfplatform.benchmarks.speed import DATA_VARIABLE
 from rfplatform.benchmarks.survey import MOST_SAMPLES, read_survey
 from rfplatform.benchmarks.survey_entrants import ENTRANTS
 from rfplatform.errors import InputError
 from rfplatform.frame import utm_crs
 from rfplatform.geodata.sites import COLUMNS
 from rfplatform.propagation.interpolation import Estimate
+from rfplatform.shipped import DATA_VARIABLE
 
 WEST, SOUTH = 24.94, 60.17
 SITES = f"""{",".join(COLUMNS)}

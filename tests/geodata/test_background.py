@@ -7,12 +7,12 @@ from xml.sax.saxutils import quoteattr
 import pytest
 import shapely
 
-from rfplatform.benchmarks.speed import data_folder
 from rfplatform.errors import InputError
 from rfplatform.geodata.background import KINDS, download_background, read_background
 from rfplatform.geodata.footprints import OSM_ATTRIBUTION
 from rfplatform.geodata.place import parse_area
 from rfplatform.scene import Area
+from rfplatform.shipped import data_folder
 
 LON, LAT = 24.9, 60.2
 STEP = 1e-3  # degrees: 56 m by 111 m

@@ -12,6 +12,7 @@ from pipelines.bench import Config, listed, main, render
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor, evaluate, find_benchmarks
 from rfplatform.benchmarks import speed
 from rfplatform.errors import InputError
+from rfplatform.shipped import DATA_VARIABLE
 
 SMALL = Benchmark(
     "family:small",
@@ -150,11 +151,11 @@ def test_every_speed_benchmark_can_be_found():
 
 
 def test_absent_monaco_is_told_not_hidden(monkeypatch, tmp_path):
-    monkeypatch.setenv(speed.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     helsinki, monaco = speed._scene_cases()
     assert not helsinki.skip
     assert "osm/monaco.osm.pbf" in monaco.skip
-    assert speed.DATA_VARIABLE in monaco.skip
+    assert DATA_VARIABLE in monaco.skip
     (tmp_path / "osm").mkdir()
     (tmp_path / "osm" / "monaco.osm.pbf").touch()
     assert not list(speed._scene_cases())[1].skip

@@ -24,13 +24,13 @@ from rfplatform.benchmarks.oran_retrieval import (
     recall,
     sentence_task,
 )
-from rfplatform.benchmarks.speed import data_folder
 from rfplatform.documents.document import Block, Document, Section
 from rfplatform.documents.read import read_document
 from rfplatform.errors import MissingError
 from rfplatform.retrieval.embedding import EmbeddingCache
 from rfplatform.retrieval.encoder import OnnxFolder
 from rfplatform.retrieval.retriever import Hit
+from rfplatform.shipped import data_folder
 
 FILLER = "word number {} stands here, among others that are of no use to anyone. "
 
