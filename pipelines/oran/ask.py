@@ -33,6 +33,8 @@ class Config:
         "bm25", "dense" or "fused"; "" for the best that the index has.
     embedder : str
         Where the embedder of the index's vectors is, if that is not MiniLM.
+    reranker : str
+        A cross-encoder that puts the best passages in order: a folder, or URL#MODEL.
     anyway : bool
         Ask the model even where the passages have too little to do with the question.
     """
@@ -44,6 +46,7 @@ class Config:
     top_k: int = TOP_K
     retriever: str = ""
     embedder: str = ""
+    reranker: str = ""
     anyway: bool = False
 
 
@@ -74,7 +77,7 @@ def main(config: Config, *, report: Callable[[str], None] | None = None) -> dict
     tell = report or (lambda _: None)
     check_question(config.question, config.top_k)
     tell("Opening the index")
-    index = opened(config.index, config.retriever, config.embedder)
+    index = opened(config.index, config.retriever, config.embedder, config.reranker)
     tell(f"Opening {config.model}")
     model = open_model(config.model, config.base_url)
     least = 0.0 if config.anyway else LEAST_RELEVANCE

@@ -30,6 +30,8 @@ class Config:
         "bm25", "dense" or "fused"; "" for the best that the index has.
     embedder : str
         Where the embedder of the index's vectors is, if that is not MiniLM.
+    reranker : str
+        A cross-encoder that puts the best passages in order: a folder, or URL#MODEL.
     """
 
     words: str
@@ -37,6 +39,7 @@ class Config:
     top_k: int = 10
     retriever: str = ""
     embedder: str = ""
+    reranker: str = ""
 
 
 def main(config: Config, *, report: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def main(config: Config, *, report: Callable[[str], None] | None = None) -> dict
     if not 1 <= config.top_k <= MOST_HITS:
         raise InputError(f"--top-k {config.top_k} must be from 1 to {MOST_HITS:,}")
     tell("Opening the index")
-    index = opened(config.index, config.retriever, config.embedder)
+    index = opened(config.index, config.retriever, config.embedder, config.reranker)
     tell("Searching")
     started = time.perf_counter()
     hits = index.retriever(words, config.top_k)

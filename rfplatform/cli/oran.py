@@ -57,6 +57,16 @@ EmbedderOption = Annotated[
         show_default=False,
     ),
 ]
+RerankerOption = Annotated[
+    str,
+    typer.Option(
+        "--rerank",
+        metavar="RERANKER",
+        help="A cross-encoder reads the best passages again: a folder with an ONNX model, or "
+        "URL#MODEL.",
+        show_default=False,
+    ),
+]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -159,6 +169,7 @@ def ask_command(
     top_k: Annotated[int, typer.Option(metavar="N", help="Passages that the model is shown.")] = 5,
     retriever: RetrieverOption = "",
     embedder: EmbedderOption = "",
+    reranker: RerankerOption = "",
     anyway: Annotated[
         bool,
         typer.Option("--anyway", help="Ask the model even where the passages look irrelevant."),
@@ -179,6 +190,7 @@ def ask_command(
         top_k=top_k,
         retriever=retriever,
         embedder=embedder,
+        reranker=reranker,
         anyway=anyway,
     )
     with live() as (_, report):
@@ -195,12 +207,15 @@ def search_command(
     top_k: Annotated[int, typer.Option(metavar="N", help="Passages to show.")] = 10,
     retriever: RetrieverOption = "",
     embedder: EmbedderOption = "",
+    reranker: RerankerOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Find passages, without any language model."""
     from pipelines.oran.search import Config, main
 
-    config = Config(words, index, top_k=top_k, retriever=retriever, embedder=embedder)
+    config = Config(
+        words, index, top_k=top_k, retriever=retriever, embedder=embedder, reranker=reranker
+    )
     with live() as (_, report):
         record = main(config, report=report)
     show(record, _search_summary, as_json=as_json)

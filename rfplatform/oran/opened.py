@@ -10,7 +10,7 @@ from rfplatform.errors import InputError
 from rfplatform.oran.relevance import WordShare
 from rfplatform.retrieval.glossary import Glossary
 from rfplatform.retrieval.index import Index, Kind, open_index
-from rfplatform.retrieval.named import named_embedder
+from rfplatform.retrieval.named import named_embedder, named_reranker
 from rfplatform.retrieval.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Opened:
         return WordShare(frequency, len(bm25), self.glossary.expand)
 
 
-def opened(path: Path, kind: str = "", embedder: str = "") -> Opened:
+def opened(path: Path, kind: str = "", embedder: str = "", reranker: str = "") -> Opened:
     """Open an index, and what finds passages in it.
 
     Parameters
@@ -67,6 +67,9 @@ def opened(path: Path, kind: str = "", embedder: str = "") -> Opened:
         opened, else BM25.
     embedder : str
         As `named_embedder`; "" for the one that the index was made with, where that is MiniLM.
+
+    reranker : str
+        As `named_reranker`; "" for none.
 
     Raises
     ------
@@ -89,7 +92,8 @@ def opened(path: Path, kind: str = "", embedder: str = "") -> Opened:
         if made is not None and not known:
             warnings = (f"searched by words alone: --embedder tells where {made.embedder} is",)
     encoder = None if kind == "bm25" else _embedder(index, embedder)
-    found = index.retriever(cast(Kind, kind), embedder=encoder, glossary=glossary)
+    reader = named_reranker(reranker).load() if reranker else None
+    found = index.retriever(cast(Kind, kind), embedder=encoder, glossary=glossary, reranker=reader)
     return Opened(index, cast(Kind, kind), found, glossary, warnings)
 
 
