@@ -104,7 +104,9 @@ def open_model(spec: str, base_url: str | None = None) -> Model:
         try:
             model = get_model(full, base_url=base_url, config=GenerateConfig(), memoize=False)
         except PrerequisiteError as error:
-            raise MissingError(f"model {spec}: {_one_line(str(error.message))}") from None
+            raise MissingError(
+                f"model {spec}: {_one_line(str(error.message)).removeprefix('ERROR: ')}"
+            ) from None
         except ImportError as error:
             raise MissingError(f"model {spec}: {_one_line(str(error))}") from None
         except Exception as error:  # noqa: BLE001  (whatever a provider's package raises)

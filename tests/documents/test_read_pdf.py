@@ -164,3 +164,16 @@ def test_faults_say_what_to_do(tmp_path):
         read_document(tmp_path / "broken.pdf")
     with pytest.raises(InputError, match=r"no page holds text: run OCR"):
         read_document(TinyPdf().page().write(tmp_path / "scan.pdf"))
+
+
+def test_words_of_a_tight_line_stay_apart(tmp_path):
+    """TeX writes no spaces, and leaves but a fifth of the letters' size in a tight line."""
+    pdf = TinyPdf().page()
+    left = 72.0
+    for word in ("If", "the", "flag", "is", "set", "then", "padding", "is", "ignored"):
+        pdf.text(left, 100, word, font="mono")
+        left += 6.0 * len(word) + 2.2  # Courier's letters are 0.6 of their size wide.
+    path = tmp_path / "tight.pdf"
+    pdf.write(path)
+    (document,) = read_document(path)
+    assert "If the flag is set then padding is ignored" in document.sections[0].text
