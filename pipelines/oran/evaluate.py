@@ -240,10 +240,14 @@ def main(config: Config, *, tell: Tell | None = None) -> Evaluation:
     floors = [name for name in config.models if name in FLOORS]
     models = [check_model(m, config.base_url) for m in config.models if m not in FLOORS]
     _check_unique([*floors, *models])
+    if not models and (config.rag or config.base_url):
+        raise InputError("--rag and --base-url are for models, and only floors are named")
     told("Reading the questions", 0, 0)
     everything = load_questions(config.questions)
     questions = _asking(config, "").draw(everything)
-    askings = [asking for model in models for asking in _askings(config, model)]
+    askings = [asking.of(questions) for model in models for asking in _askings(config, model)]
+    if askings:
+        _check_out(config.out)
     _check_folders(config, askings, questions)
     if askings:
         told("Asking each model a trial question", 0, 0)
@@ -304,8 +308,10 @@ def _check(config: Config) -> None:
         ("--epochs", config.epochs, 1),
         ("--timeout", config.timeout_s, 1),
         ("--max-retries", config.max_retries, 0),
+        ("--max-connections", config.max_connections, 1),
+        ("--max-tokens", config.max_tokens, 1),
     ):
-        if value < least:
+        if value is not None and value < least:
             raise InputError(f"{name} {value}: must be {least} or more")
     if config.resume and config.overwrite:
         raise InputError("give either --resume or --overwrite, not both")
@@ -322,12 +328,12 @@ def _asking(config: Config, model: str) -> Asking:
 
     return Asking(
         model,
-        config.questions,
-        config.subset,
-        config.limit,
-        config.orbench_1500,
-        config.seed,
-        config.as_published,
+        questions=config.questions,
+        subset=config.subset,
+        limit=config.limit,
+        orbench_1500=config.orbench_1500,
+        seed=config.seed,
+        as_published=config.as_published,
         epochs=config.epochs,
     )
 
@@ -364,6 +370,20 @@ def _check_folders(
                 f"{asking.folder(config.out)}: holds a run with {total - before.failed:,} of "
                 f"{total:,} answers; --resume goes on with it, --overwrite begins anew"
             )
+
+
+def _check_out(out: Path) -> None:
+    """Before the first question, not after it: whether answers can be kept there."""
+    from tempfile import TemporaryFile
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: answers can't be kept there ({error.strerror}); give another folder"
+        ) from error
 
 
 def _remove(askings: Sequence[Asking], out: Path) -> None:
@@ -590,7 +610,7 @@ def _what_was_asked(result: Evaluation) -> str:
     parts = ", ".join(f"{count:,} {name}" for name, count in result.asked.items())
     faults = ", ".join(f"{count} with {name}" for name, count in result.faults.items())
     unusable = sum(result.faults.values())
-    told = f"{total:,} questions ({parts}), options {result.order}"
+    told = f"{total:,} question{'s' * (total != 1)} ({parts}), options {result.order}"
     if not unusable:
         return f"{told}; all usable"
     return f"{told}; {unusable} unusable ({faults}), {total - unusable:,} usable"

@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ class Asking:
         PROVIDER/NAME in full; see `rfplatform.oran.providers.check_model`.
     questions : Path, optional
         Folder of the questions; by default the registry's.
+    questions_digest : str
+        Of those that are drawn from it.
     subset : tuple of str
         Difficulties; empty for all.
     limit : int, optional
@@ -64,6 +66,7 @@ class Asking:
 
     model: str
     questions: Path | None = None
+    questions_digest: str = ""
     subset: tuple[str, ...] = ()
     limit: int | None = None
     orbench_1500: bool = False
@@ -73,6 +76,11 @@ class Asking:
     rag_digest: str = ""
     top_k: int = 5
     epochs: int = 1
+
+    def of(self, questions: Sequence[Question]) -> Asking:
+        """The same for these questions, by what they say."""
+        told = json.dumps([(q.id, q.text, q.options, q.answer) for q in questions])
+        return replace(self, questions_digest=hashlib.sha256(told.encode()).hexdigest()[:16])
 
     def draw(self, everything: Sequence[Question]) -> tuple[Question, ...]:
         """Those of all questions that are meant."""
@@ -85,8 +93,11 @@ class Asking:
         )
 
     def folder(self, out: Path) -> Path:
-        """Where its run is kept: by the model, and by a hash of everything else."""
-        decides = {k: v for k, v in self.to_dict().items() if k not in ("model", "rag")}
+        """Where its run is kept, named by all that decides it.
+
+        Questions and index count by what is in them, wherever they lie.
+        """
+        decides = {k: v for k, v in self.to_dict().items() if k not in ("questions", "rag")}
         if self.rag is None:
             del decides["top_k"]
         key = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:10]
@@ -245,12 +256,18 @@ def _evaluate(
     asking: Asking, model: Model, folder: Path, patience: Patience, before: Answers | None
 ) -> EvalLog:
     from inspect_ai import Epochs, eval, eval_retry  # noqa: A004
+    from inspect_ai.log import read_eval_log
 
     from rfplatform.oran.task import oran
 
     if before is not None and before.log is not None:
+        log = read_eval_log(str(before.log))
+        # Server, paths and patience are today's, not those of when the run began.
+        log.eval.model_base_url = model.api.base_url
+        log.eval.task_args = log.eval.task_args_passed = asking.task_arguments()
+        log.plan.config.max_tokens = patience.max_tokens
         return eval_retry(
-            str(before.log),
+            log,
             log_dir=str(folder),
             display="none",
             log_level="critical",

@@ -24,10 +24,15 @@ End of the passages.
 
 """
 
-_STATED = re.compile(
-    r"(?i)\banswer(?:\s+is)?\s*[*_`]*\s*[:=]?\s*[*_`\[({\"']*\s*(?:option\s+)?([A-Z])(?![A-Za-z0-9])"
+_MARK = re.compile(r"(?i)(?:\banswer|答案)(?:\s+is)?[ \t]*[*_`]*[ \t]*[:：=]?|\\boxed\s*\{")
+"""What announces an answer."""
+_LETTER = re.compile(
+    r"(?i)[\s*_`\[({$\"']*(?:option\s+)?(?:\\(?:text|boxed|mathrm)\s*\{\s*)?([A-Z])(?![A-Za-z0-9])"
+    r"(?:\s*(?:/|,|&|\bor\b|\band\b)\s*[*_`(]*((?-i:[A-Z]))(?![A-Za-z0-9-]))?([ \t]+[a-z])?"
 )
-_ALONE = re.compile(r"(?i)^[\s*_`\[({\"']*(?:option\s+)?([A-Z])[\s*_`\])}\"']*(?:[).:,-]|$)")
+"""The letter; another beside it, if several are named; whether a word follows it."""
+_ALONE = re.compile(r"(?i)^[\s*_`\[({\"']*(?:option\s+)?([A-Z])[\s*_`\])}\"']*(?:[).:-]|$)")
+_CHOSEN = re.compile(r"(?i:\b(?:go with|choose|chose|pick|select)\s+(?:option\s+)?)[*(]*([A-Z])\b")
 
 
 def question_prompt(question: str, options: Sequence[str], passages: Sequence[str] = ()) -> str:
@@ -43,8 +48,10 @@ def question_prompt(question: str, options: Sequence[str], passages: Sequence[st
 def read_answer(text: str, options: Sequence[str]) -> int | None:
     """Which option an answer means, counted from 0; None where that can't be told.
 
-    The last "ANSWER: X" counts. Failing that, a single letter at the beginning ("B", "(b)",
-    "B) Near-RT RIC"), or a whole line that is one of the options' texts.
+    The last "ANSWER: X" counts, where X may also be an option's text. Failing that, a letter that
+    stands alone at the end or the beginning ("B", "(b)", "B) Near-RT RIC"), the one that is chosen
+    ("I'd go with D"), or a whole line that is one of the options' texts. Where several are meant,
+    none is.
 
     Parameters
     ----------
@@ -54,15 +61,37 @@ def read_answer(text: str, options: Sequence[str]) -> int | None:
         In the order in which they were shown.
     """
     letters = LETTERS[: len(options)]
-    stated = [m.upper() for m in _STATED.findall(text) if m.upper() in letters]
+    stated = [
+        meant
+        for mark in _MARK.finditer(text)
+        if (meant := _stated(text[mark.end() :].partition("\n")[0], letters, options))
+    ]
     if stated:
-        return letters.index(stated[-1])
-    alone = _ALONE.match(text)
-    if alone and alone[1].upper() in letters:
-        return letters.index(alone[1].upper())
-    lines = {_plain(line) for line in text.splitlines()}
-    meant = [i for i, option in enumerate(options) if _plain(option) in lines - {""}]
-    return meant[0] if len(meant) == 1 else None
+        return _only(stated[-1])
+    lines = [line for line in text.splitlines() if line.strip()]
+    for line in (lines[-1:], lines[:1]):
+        alone = _ALONE.match(line[0]) if line else None
+        if alone and alone[1].upper() in letters:
+            return letters.index(alone[1].upper())
+    chosen = {letters.index(letter) for letter in _CHOSEN.findall(text) if letter in letters}
+    said = {_plain(line) for line in lines}
+    return _only(chosen or {i for i, option in enumerate(options) if _plain(option) in said})
+
+
+def _stated(words: str, letters: str, options: Sequence[str]) -> set[int]:
+    """The options that the rest of a line means; none where that can't be told."""
+    found = _LETTER.match(words)
+    if found and found[1].upper() in letters and not (found[1] == "a" and found[3]):
+        return {
+            letters.index(one.upper())
+            for one in found.group(1, 2)
+            if one and one.upper() in letters
+        }
+    return {i for i, option in enumerate(options) if _plain(option) == _plain(words) != ""}
+
+
+def _only(meant: set[int]) -> int | None:
+    return meant.pop() if len(meant) == 1 else None
 
 
 def _plain(text: str) -> str:

@@ -54,6 +54,9 @@ def serving(**settings: Any) -> Iterator[Served]:
                 served.prompts.append(prompt)
                 served.requests.append(body)
                 served.keys.append(self.headers.get("Authorization", ""))
+            if not self.path.startswith("/v1/"):
+                _send(self, 404, {"error": {"message": f"no {self.path}", "type": "not_found"}})
+                return
             _respond(self, served, prompt, served.fault(prompt, before))
 
         def do_GET(self) -> None:

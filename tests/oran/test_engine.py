@@ -253,9 +253,10 @@ def test_other_options_are_other_runs(tmp_path: Path) -> None:
         Asking(MODEL, subset=("easy",)),
         Asking(MODEL, rag=Path("index"), rag_digest="a"),
         Asking(MODEL, rag=Path("index"), rag_digest="b"),
-        Asking("openai/other"),
+        Asking("openai-api/local-tiny"),
+        Asking(MODEL, questions_digest="other questions"),
     ]
-    assert len({same, *(asking.folder(tmp_path) for asking in others)}) == 9
+    assert len({same, *(asking.folder(tmp_path) for asking in others)}) == 10
     # An index is what is in it, wherever it lies.
     moved = Asking(MODEL, rag=Path("elsewhere"), rag_digest="a").folder(tmp_path)
     assert moved == others[5].folder(tmp_path)
@@ -286,6 +287,10 @@ class TestBeforeTheFirstQuestion:
             open_checked(["openai/gpt-5.2"], None)
         assert "\n" not in str(told.value)
 
+    def test_a_url_that_lacks_its_path(self) -> None:
+        with serving() as served, pytest.raises(MissingError, match="name and the URL"):
+            open_checked([MODEL], served.url.removesuffix("/v1"))
+
     def test_an_unreachable_server(self) -> None:
         url = f"http://127.0.0.1:{free_port()}/v1"
         with pytest.raises(MissingError, match="gave no answer") as told:
@@ -314,3 +319,23 @@ def _no_files_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """inspect_ai keeps buffers and traces of its own in the user's folders."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_a_run_goes_on_at_another_server_and_with_moved_questions(
+    asking: Asking, questions: tuple[Question, ...], tmp_path: Path
+) -> None:
+    asking = asking.of(questions)
+    with serving(answer=knows, fault=lambda p, _: "500" if about(p) == "E1" else "ok") as first:
+        model = open_checked([MODEL], first.url)[MODEL]
+        assert run(asking, questions, model, tmp_path / "out", patience=QUICK).failed == 1
+    assert asking.questions is not None
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in asking.questions.glob("fin_*.json"):
+        path.rename(moved / path.name)
+    with serving(answer=knows) as second:
+        model = open_checked([MODEL], second.url)[MODEL]
+        there = Asking(MODEL, moved).of(load_questions(moved))
+        answers = run(there, questions, model, tmp_path / "out", patience=QUICK)
+    assert answers.complete
+    assert finished(second).total() == 1

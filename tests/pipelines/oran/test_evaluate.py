@@ -160,10 +160,13 @@ def test_a_run_without_all_answers_is_no_success(
         ({"models": ("always-1", "always-1")}, "named twice"),
         ({"epochs": 0}, "--epochs"),
         ({"top_k": 0}, "--top-k"),
+        ({"max_connections": 0}, "--max-connections"),
+        ({"max_tokens": 0}, "--max-tokens"),
         ({"subset": ("esay",)}, "did you mean easy"),
         ({"limit": 0}, "limit"),
         ({"resume": True, "overwrite": True}, "not both"),
         ({"questions": Path("nowhere")}, "nowhere"),
+        ({"rag": Path("nowhere")}, "are for models"),
     ],
 )
 def test_bad_options_are_one_line_before_anything_is_asked(
@@ -177,6 +180,17 @@ def test_bad_options_are_one_line_before_anything_is_asked(
     assert words in str(told.value)
     assert "\n" not in str(told.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_out_that_is_a_file_ends_it_before_anything_is_asked(
+    questions: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with serving() as served, pytest.raises(InputError, match="give another folder"):
+            main(Config((MODEL,), served.url, questions, out=out))
+        assert not served.prompts
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_index_that_is_none_ends_it_before_anything_is_asked(

@@ -1,0 +1,46 @@
+"""What is read out of a model's answer, and what is too uncertain to be."""
+
+from __future__ import annotations
+
+import pytest
+
+from rfplatform.oran.multiple_choice import read_answer
+
+OPTIONS = ("The Near-RT RIC", "The O-DU", "The SMO", "None of the above")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("**B**", 1),
+        ("Answer: B.", 1),
+        ("The correct answer is option C", 2),
+        ("(A) ...", 0),
+        ("\\boxed{B}", 1),
+        ("b", 1),
+        ("**Answer:** C", 2),
+        ("ANSWER: B because it is", 1),
+        ("ANSWER: A\nANSWER: B", 1),
+        ("The SMO.", 2),
+        ("I'd go with D", 3),
+        ("答案：B", 1),
+        ("ANSWER: The Near-RT RIC", 0),
+        ("**ANSWER: None of the above.**", 3),
+        ("It is the O-DU that does so.\n\nB", 1),
+        ("Final answer: $\\boxed{\\text{C}}$", 2),
+        ("ANSWER: A, I think", 0),
+        ("A, B", None),
+        ("I'd choose A, or I'd pick B", None),
+        ("A and B", None),
+        ("ANSWER: A or B", None),
+        ("ANSWER: A/B", None),
+        ("ANSWER: A\nANSWER: A, B", None),
+        ("The answer is a matter of opinion", None),
+        ("The answer is not B", None),
+        ('The last line must be "ANSWER: X".', None),
+        ("I cannot answer", None),
+        ("", None),
+    ],
+)
+def test_only_what_is_certain_is_read(text: str, meant: int | None) -> None:
+    assert read_answer(text, OPTIONS) == meant
