@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rfplatform import __version__
-from rfplatform.benchmark import Row
+from pipelines.oran.evaluation import Entrant, Evaluation, Gain, rows_of
 from rfplatform.errors import InputError
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model
     from numpy.typing import NDArray
-    from rich.console import RenderableType
-    from rich.table import Table
-    from rich.text import Text
 
-    from rfplatform.oran.engine import Answers, Asking, Patience
+    from rfplatform.oran.engine import Asking, Patience
     from rfplatform.oran.published import Published
     from rfplatform.oran.questions import Question
-    from rfplatform.oran.scores import Part, Score, Scores
-
-NAME = "oran:13k"
-"""What the rows are of."""
-
-BASELINE = "longest-option"
-"""What every score is shown beside in the rows: the best of the rules that a child could follow."""
+    from rfplatform.oran.scores import Scores
 
 BESIDE = ("always-2", "longest-option", "surface-logit", "surface-logit+position")
 """Floors that are scored with every model."""
@@ -99,117 +87,6 @@ class Config:
     max_tokens: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Entrant:
-    """What was scored.
-
-    Attributes
-    ----------
-    name : str
-    kind : {"model", "floor"}
-    scores : Scores
-    answers : Answers, optional
-        Of a model.
-    reused : bool
-        Whether its answers were all there before.
-    """
-
-    name: str
-    kind: str
-    scores: Scores
-    answers: Answers | None = None
-    reused: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Gain:
-    """How much better one run is than another, over the same questions.
-
-    Attributes
-    ----------
-    what : str
-        Such as "openai/gpt-5.2: retrieval".
-    part : Part
-        Differences.
-    """
-
-    what: str
-    part: Part
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """All that came of it.
-
-    Attributes
-    ----------
-    rows : tuple of Row
-        As every other benchmark's.
-    entrants : tuple of Entrant
-        Models first.
-    gains : tuple of Gain
-    asked, faults : mapping of str to int
-        Rows by difficulty, and those that can't be answered by the reason.
-    order : str
-        "shuffled" or "as published".
-    published : tuple of Published
-        What others report.
-    unfinished : mapping of str to str
-        Models whose runs lack answers: how many, and why.
-    command : str
-        What makes it again.
-    """
-
-    rows: tuple[Row, ...]
-    entrants: tuple[Entrant, ...]
-    gains: tuple[Gain, ...]
-    asked: Mapping[str, int]
-    faults: Mapping[str, int]
-    order: str
-    published: tuple[Published, ...]
-    unfinished: Mapping[str, str]
-    command: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, with where it was run."""
-        from dataclasses import asdict
-
-        return {
-            "rfplatform": __version__,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "cpus": os.cpu_count(),
-            "command": self.command,
-            "complete": not self.unfinished,
-            "unfinished": dict(self.unfinished),
-            "order": self.order,
-            "questions": dict(self.asked),
-            "unusable": dict(self.faults),
-            "entrants": [_entrant_dict(e) for e in self.entrants],
-            "gains": [{"what": g.what, **_part_dict(g.part)} for g in self.gains],
-            "published": [asdict(p) for p in self.published],
-            "rows": [row.to_dict() for row in self.rows],
-        }
-
-
-def _entrant_dict(entrant: Entrant) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": entrant.name, "kind": entrant.kind}
-    if (answers := entrant.answers) is not None:
-        told |= {
-            "failed": answers.failed,
-            "refused": answers.refused,
-            "tokens": answers.tokens,
-            "log": str(answers.log),
-        }
-    return told | {"scores": entrant.scores.to_dict()}
-
-
-def _part_dict(part: Part) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {"macro": asdict(part.macro), "weighted": asdict(part.weighted)}
-
-
 # ----------------------------------------------------------------------------------------------
 # The job
 # ----------------------------------------------------------------------------------------------
@@ -266,7 +143,7 @@ def main(config: Config, *, tell: Tell | None = None) -> Evaluation:
     known = [*floors, *(name for name in BESIDE if name not in floors)]
     entrants += _floors(known, everything, questions, None if config.as_published else config.seed)
     return Evaluation(
-        _rows(entrants),
+        rows_of(entrants),
         tuple(entrants),
         gains,
         _counts(questions),
@@ -521,211 +398,3 @@ def _published() -> tuple[Published, ...]:
     from rfplatform.oran.published import PUBLISHED
 
     return PUBLISHED
-
-
-# ----------------------------------------------------------------------------------------------
-# Rows
-# ----------------------------------------------------------------------------------------------
-
-
-def _rows(entrants: Sequence[Entrant]) -> tuple[Row, ...]:
-    """A row for each entrant and score, with the baseline's beside it."""
-    baseline = next(e for e in entrants if e.name == BASELINE)
-    beside = {case: score.value for case, score in _cases(baseline.scores).items()}
-    rows: list[Row] = []
-    for entrant in entrants:
-        names = (entrant.name, BASELINE)
-        for case, score in _cases(entrant.scores).items():
-            note = f"95 % {score.low:.3f} to {score.high:.3f}, {score.count:,} questions"
-            rows.append(
-                Row(
-                    NAME,
-                    case,
-                    "accuracy",
-                    "",
-                    *names,
-                    (score.value,),
-                    (beside.get(case, float("nan")),),
-                    "higher",
-                    note=note + _caveat(entrant),
-                )
-            )
-        if entrant.kind == "model":
-            unparsed = entrant.scores.unparsed
-            rows.append(Row(NAME, "unparsed", "share of answers", "", *names, (unparsed,), (0.0,)))
-    return tuple(rows)
-
-
-def _caveat(entrant: Entrant) -> str:
-    if entrant.answers is None or entrant.answers.complete:
-        return ""
-    return f"; unfinished, {entrant.answers.failed:,} lack an answer"
-
-
-def _cases(scores: Scores) -> dict[str, Score]:
-    """Scores by the names of their cases; those that no question fell into are left out."""
-    every: dict[str, Score] = {
-        **scores.all_rows.by_difficulty,
-        "macro": scores.all_rows.macro,
-        "weighted": scores.all_rows.weighted,
-        "macro, usable rows": scores.usable.macro,
-        "weighted, usable rows": scores.usable.weighted,
-        "negated": scores.negated,
-        "not negated": scores.plain,
-        "provided context": scores.with_context,
-        "no provided context": scores.without_context,
-    }
-    return {case: score for case, score in every.items() if score.count}
-
-
-# ----------------------------------------------------------------------------------------------
-# What is shown
-# ----------------------------------------------------------------------------------------------
-
-
-def render(result: Evaluation) -> RenderableType:
-    """A line for each model and floor; then what retrieval gains, and what others report."""
-    from rich.console import Group
-    from rich.rule import Rule
-    from rich.text import Text
-
-    title = Rule(Text(" ORAN-Bench-13K ", style="bold cyan"), align="left", style="cyan")
-    return Group(
-        title,
-        Text(_what_was_asked(result), style="dim"),
-        Text(),
-        *_tables(result),
-        *_remarks(result),
-        Text(),
-        _quoted(result),
-        *(
-            Text(f"unfinished: {name}: {why}", style="bold red")
-            for name, why in result.unfinished.items()
-        ),
-    )
-
-
-def _what_was_asked(result: Evaluation) -> str:
-    total = sum(result.asked.values())
-    parts = ", ".join(f"{count:,} {name}" for name, count in result.asked.items())
-    faults = ", ".join(f"{count} with {name}" for name, count in result.faults.items())
-    unusable = sum(result.faults.values())
-    told = f"{total:,} question{'s' * (total != 1)} ({parts}), options {result.order}"
-    if not unusable:
-        return f"{told}; all usable"
-    return f"{told}; {unusable} unusable ({faults}), {total - unusable:,} usable"
-
-
-_DIFFICULTIES = {
-    "easy": "easy",
-    "medium": "medium",
-    "hard": "hard",
-    "macro": "macro",
-    "weighted": "weighted",
-}
-_APART = {
-    "macro, usable rows": "macro",
-    "weighted, usable rows": "weighted",
-    "negated": "negated",
-    "not negated": "others",
-    "provided context": "context",
-    "no provided context": "without",
-}
-"""Cases that are shown, and what they are called in the tables."""
-
-
-def _tables(result: Evaluation) -> list[RenderableType]:
-    from rich.text import Text
-
-    all_rows, usable = _table(result, _DIFFICULTIES), _table(result, _APART)
-    all_rows.add_column("95 %", justify="right", no_wrap=True, style="dim")
-    usable.add_column("unparsed", justify="right", no_wrap=True)
-    for entrant in result.entrants:
-        scores = _cases(entrant.scores)
-        model = entrant.kind == "model"
-        name = Text(entrant.name, style="bold" if model else "")
-        weighted = scores["weighted"]
-        interval = f"{_share(weighted.low)}–{_share(weighted.high)}"
-        unparsed = f"{entrant.scores.unparsed:.1%}" if model else ""
-        for table, cases, last in (
-            (all_rows, _DIFFICULTIES, interval),
-            (usable, _APART, unparsed),
-        ):
-            shown = (_score(scores.get(case), bold=model) for case in cases)
-            table.add_row(name, *shown, Text(last))
-    return [all_rows, Text(), Text("Usable rows alone, and kinds of questions", "dim"), usable]
-
-
-def _table(result: Evaluation, cases: Mapping[str, str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    longest = max(len(entrant.name) for entrant in result.entrants)
-    table.add_column("", overflow="fold", min_width=min(longest, 22))
-    for name in cases.values():
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _score(score: Score | None, *, bold: bool) -> Text:
-    from rich.text import Text
-
-    if score is None:
-        return Text("–", style="dim")
-    return Text(_share(score.value), style="bold" if bold else "")
-
-
-def _share(value: float) -> str:
-    """Three digits without the zero before the point, as accuracies are printed."""
-    return f"{value:.3f}".removeprefix("0")
-
-
-def _remarks(result: Evaluation) -> list[Text]:
-    from rich.text import Text
-
-    remarks = [
-        Text("95 %: of weighted, by bootstrap over questions of the same words", style="dim")
-    ]
-    for entrant in result.entrants:
-        if entrant.answers is None:
-            continue
-        if entrant.scores.repeats > 1:
-            remarks.append(
-                Text(
-                    f"{entrant.name}: mean of {entrant.scores.repeats} repeats, which differ by "
-                    f"{entrant.scores.spread:.3f} (standard deviation of weighted)",
-                    style="dim",
-                )
-            )
-        if entrant.answers.refused:
-            remarks.append(
-                Text(f"{entrant.name}: {entrant.answers.refused:,} answers were refused", "yellow")
-            )
-    for gain in result.gains:
-        score = gain.part.weighted
-        remarks.append(
-            Text(
-                f"{gain.what}: {score.value:+.3f} weighted (95 % {score.low:+.3f} to "
-                f"{score.high:+.3f}), {gain.part.macro.value:+.3f} macro; "
-                f"paired over {score.count:,} questions",
-                style="bold",
-            )
-        )
-    return remarks
-
-
-def _quoted(result: Evaluation) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    lines = [Text("Reported by others, not measured here", style="dim")]
-    sources = list(dict.fromkeys(p.source for p in result.published))
-    for source in sources:
-        told = "; ".join(
-            f"{p.name} {_share(p.value)}" + (f" {p.measure}" if p.measure != "accuracy" else "")
-            for p in result.published
-            if p.source == source
-        )
-        questions = next(p.questions for p in result.published if p.source == source)
-        lines.append(Text(f"{questions}: {told} [{source}]", style="dim"))
-    return Group(*lines)

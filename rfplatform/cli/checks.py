@@ -236,7 +236,8 @@ def bench_command(
 def _evaluate(config: Evaluated, *, register: bool, as_json: bool) -> None:
     from rich.console import Console
 
-    from pipelines.oran.evaluate import main, render
+    from pipelines.oran.evaluate import main
+    from pipelines.oran.evaluation_table import render
 
     with live() as (_, report), interruptible("what was answered is kept; --resume goes on"):
 

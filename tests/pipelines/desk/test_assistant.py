@@ -19,7 +19,7 @@ from pipelines.desk.assistant_indexes import find_index, list_indexes
 from pipelines.desk.assistant_reports import Point, list_evaluations
 from pipelines.desk.assistant_section import read_section
 from pipelines.desk.workspace import Workspace
-from pipelines.oran.evaluate import Entrant, Evaluation, Gain
+from pipelines.oran.evaluation import Entrant, Evaluation, Gain
 from pipelines.registered import register_report
 from rfplatform.benchmark import Row
 from rfplatform.errors import InputError, MissingError, WorkerError

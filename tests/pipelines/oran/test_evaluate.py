@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipelines.oran.evaluate import BESIDE, Config, main, render
+from pipelines.oran.evaluate import BESIDE, Config, main
+from pipelines.oran.evaluation_table import render
 from rfplatform.cli import main as command
 from rfplatform.errors import InputError
 from tests.oran.llm_server import options_of, serving
