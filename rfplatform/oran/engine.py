@@ -266,7 +266,7 @@ def _evaluate(
         log.eval.model_base_url = model.api.base_url
         log.eval.task_args = log.eval.task_args_passed = asking.task_arguments()
         log.plan.config.max_tokens = patience.max_tokens
-        return eval_retry(
+        logs = eval_retry(
             log,
             log_dir=str(folder),
             display="none",
@@ -276,8 +276,9 @@ def _evaluate(
             attempt_timeout=patience.timeout_s,
             max_connections=patience.max_connections,
             ctl_server=False,
-        )[0]
-    return eval(
+        )
+        return _first(logs)
+    logs = eval(
         oran(**asking.task_arguments()),
         model=model,
         epochs=Epochs(asking.epochs, "mean"),
@@ -293,7 +294,15 @@ def _evaluate(
         attempt_timeout=patience.timeout_s,
         max_connections=patience.max_connections,
         max_tokens=patience.max_tokens,
-    )[0]
+    )
+    return _first(logs)
+
+
+def _first(logs: Sequence[EvalLog]) -> EvalLog:
+    """The one log; inspect_ai gives none where it was interrupted early."""
+    if not logs:
+        raise KeyboardInterrupt
+    return logs[0]
 
 
 @contextmanager

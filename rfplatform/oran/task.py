@@ -41,6 +41,10 @@ ORDER, ANSWERED, PASSAGES, STOPPED = "order", "answered", "passages", "stop_reas
 class AskingError(Exception):
     """A model gave no answer; the message holds no secret."""
 
+    def __repr__(self) -> str:
+        # inspect logs errors by this.
+        return str(self)
+
 
 @task
 def oran(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -205,3 +209,34 @@ def test_an_index_that_is_none_ends_it_before_anything_is_asked(
 def test_model_options_are_for_oran_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["bench", "speed", "--model", MODEL]) == 2
     assert "bench oran" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_was_answered_and_says_how_to_go_on(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slow(prompt: str, _: int) -> str:
+        time.sleep(0.3 if "Question: " in prompt else 0.0)
+        return "ok"
+
+    with serving(fault=slow) as served:
+        words = ["bench", "oran", "--model", MODEL, "--base-url", served.url]
+        words += ["--questions", str(questions), "--max-connections", "2"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rfplatform.cli", *words],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
+        deadline = time.monotonic() + 120
+        while sum(served.finished.values()) < 6 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 130, told
+        assert told.strip().splitlines() == [
+            "interrupted: what was answered is kept; --resume goes on"
+        ]
+        assert command([*words, "--resume", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["complete"]
+        asked = [count for prompt, count in served.seen.items() if "Question: " in prompt]
+        assert sum(asked) <= 17 + 3  # those in flight are asked again, at the most
