@@ -367,7 +367,8 @@ def _recovered(folder: Path, asking: Asking, questions: Sequence[Question]) -> A
 
     for path in _logs(folder):
         if _unreadable(path):
-            path.unlink()  # A process was killed before it had written the first header.
+            # A process was killed while it wrote: kept for whoever wants to look into it.
+            path.rename(path.with_suffix(".damaged"))
             continue
         if read_eval_log(str(path), header_only=True).status == "started":
             try:

@@ -339,3 +339,16 @@ def test_a_run_goes_on_at_another_server_and_with_moved_questions(
         answers = run(there, questions, model, tmp_path / "out", patience=QUICK)
     assert answers.complete
     assert finished(second).total() == 1
+
+
+def test_a_damaged_log_is_set_aside_and_the_run_goes_on(
+    asking: Asking, questions: tuple[Question, ...], tmp_path: Path
+) -> None:
+    own = asking.folder(tmp_path / "out")
+    own.mkdir(parents=True)
+    (own / "2020-01-01T00-00-00_oran_x.eval").write_bytes(b"PK\x03\x04 half a log")
+    with serving(answer=knows) as served:
+        model = open_checked([MODEL], served.url)[MODEL]
+        answers = run(asking, questions, model, tmp_path / "out", patience=QUICK)
+    assert answers.complete
+    assert (own / "2020-01-01T00-00-00_oran_x.damaged").is_file()
