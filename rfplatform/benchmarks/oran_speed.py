@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rfplatform.benchmark import Benchmark, Case, Metric, Predictor
+from rfplatform.benchmarks.speed import peak_bytes
 from rfplatform.errors import MissingError, WorkerError
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def _ask(which: str, count: int) -> OranRun:
         took, cpu = time.perf_counter() - started, time.process_time() - cpu
     if log.status != "success" or log.results is None:
         raise WorkerError("the engine did not end well")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return OranRun(took, cpu, log.results.completed_samples, peak)
+    return OranRun(took, cpu, log.results.completed_samples, peak_bytes() / 1e6)
 
 
 # ----------------------------------------------------------------------------------------------

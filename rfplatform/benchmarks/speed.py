@@ -101,7 +101,7 @@ def _make_scene(builder: Builder, path: Path) -> SceneRun:
         read - started,
         written - read,
         written_cpu - read_cpu,
-        _peak_bytes(),
+        peak_bytes(),
     )
 
 
@@ -135,9 +135,14 @@ def _trimesh_writer() -> _Writer:
     return write
 
 
-def _peak_bytes() -> int:
-    """The most memory that this process has held."""
+def peak_bytes() -> int:
+    """The most memory that this process has held, without what its parent held."""
     import resource
+
+    status = Path("/proc/self/status")
+    if status.is_file():  # `getrusage` begins with the size of the process that forked this one
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

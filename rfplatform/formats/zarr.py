@@ -72,7 +72,8 @@ def write_zarr(
     locally with ``xarray.open_zarr(zarr.storage.ZipStore("radio_map.zarr.zip", mode="r"),
     decode_coords="all")``, or through fsspec with
     ``xarray.open_zarr("zip::radio_map.zarr.zip", decode_coords="all")``, which takes a URL, too
-    (``"zip::s3://..."``); the bare path of a ZIP file is no store to zarr 3.
+    (``"zip::s3://..."``) and needs an fsspec newer than 2026.6; the bare path of a ZIP file is no
+    store to zarr 3.
     """
     from zarr.storage import MemoryStore
 

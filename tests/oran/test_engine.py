@@ -22,7 +22,7 @@ from tests.oran.llm_server import Served, free_port, options_of, serving
 MODEL = "openai-api/local/tiny"
 KEY = "sk-do-not-tell-me-4711"
 QUICK = Patience(timeout_s=10, max_retries=0)
-HASTY = Patience(timeout_s=2, max_retries=0)
+HASTY = Patience(timeout_s=8, max_retries=0)
 """For servers that never end an answer."""
 
 

@@ -51,7 +51,7 @@ def _sent(app: AppTest) -> dict[str, Any]:
 
 
 def test_what_is_sent_is_small_and_complete():
-    app = AppTest.from_function(_draw).run()
+    app = AppTest.from_function(_draw, default_timeout=30).run()
     assert not app.exception
     [component] = app.get("bidi_component")
     assert component.proto.ByteSize() < 3000
