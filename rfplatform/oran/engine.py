@@ -266,17 +266,20 @@ def _evaluate(
         log.eval.model_base_url = model.api.base_url
         log.eval.task_args = log.eval.task_args_passed = asking.task_arguments()
         log.plan.config.max_tokens = patience.max_tokens
-        logs = eval_retry(
-            log,
-            log_dir=str(folder),
-            display="none",
-            log_level="critical",
-            fail_on_error=MOST_FAILED,
-            max_retries=patience.max_retries,
-            attempt_timeout=patience.timeout_s,
-            max_connections=patience.max_connections,
-            ctl_server=False,
-        )
+        try:
+            logs = eval_retry(
+                log,
+                log_dir=str(folder),
+                display="none",
+                log_level="critical",
+                fail_on_error=MOST_FAILED,
+                max_retries=patience.max_retries,
+                attempt_timeout=patience.timeout_s,
+                max_connections=patience.max_connections,
+                ctl_server=False,
+            )
+        except IndexError:  # Interrupted early, it takes the first of no logs.
+            raise KeyboardInterrupt from None
         return _first(logs)
     logs = eval(
         oran(**asking.task_arguments()),
