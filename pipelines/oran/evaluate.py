@@ -135,7 +135,7 @@ def main(config: Config, *, tell: Tell | None = None) -> Evaluation:
         config.timeout_s, config.max_retries, config.max_connections, config.max_tokens
     )
     entrants = [
-        _asked(asking, everything, opened[asking.model], config.out, patience, told)
+        _asked(asking, everything, questions, opened[asking.model], config.out, patience, told)
         for asking in askings
     ]
     told("Scoring", 0, 0)
@@ -273,6 +273,7 @@ def _remove(askings: Sequence[Asking], out: Path) -> None:
 def _asked(
     asking: Asking,
     everything: Sequence[Question],
+    questions: Sequence[Question],
     model: Model,
     out: Path,
     patience: Patience,
@@ -281,7 +282,6 @@ def _asked(
     from rfplatform.oran.engine import run, state
 
     name = _called(asking)
-    questions = asking.draw(everything)
     before = state(asking, out, questions)
     reused = before is not None and before.complete
     answers = run(

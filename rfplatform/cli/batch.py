@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rfplatform.cli.live import interruptible
+from rfplatform.cli.live import SET_ASIDE, interruptible
 from rfplatform.cli.options import JsonOption
 from rfplatform.cli.show import duration, fact_table, short, show
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pipelines.batch.status import Status
     from pipelines.scene import Report
 
-SET_ASIDE = 5
-"""Exit code of a batch that finished, but for maps that it set aside."""
 
 KEPT = "what is finished is kept, and the same command goes on"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rfplatform.cli.live import interruptible, live
+from rfplatform.cli.live import SET_ASIDE, interruptible, live
 from rfplatform.cli.options import OUTPUT, JsonOption, RegisterOption
 from rfplatform.errors import InputError, MissingError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 YOURS = "Your measurements (maps:duke)"
 """Panel of the help for what takes the place of a benchmark's own files."""
 MODELS = "Language models (oran)"
-SET_ASIDE = 5
-"""Exit code where models are left without some answers."""
 
 
 def doctor_command(as_json: JsonOption = False) -> None:

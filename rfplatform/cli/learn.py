@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rfplatform.cli.live import interruptible
+from rfplatform.cli.live import SET_ASIDE, interruptible
 from rfplatform.cli.options import OUTPUT, JsonOption
 from rfplatform.cli.show import duration, fact_table, show
 from rfplatform.errors import InputError
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pipelines.scene import Report
     from pipelines.train_data import Progress
 
-SET_ASIDE = 5
-"""Exit code where windows were set aside, as a batch's."""
 
 KEPT = "what is finished is kept, and the same command goes on"
 MOST_LISTED = 8

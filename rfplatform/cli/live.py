@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
+SET_ASIDE = 5
+"""Exit code where the work ended, but for some maps, windows or questions."""
+
 
 class Interrupted(Exception):  # noqa: N818  (a wish, not an error)
     """Ctrl-C, with what is said of it; typer makes a mere exit code of the original."""
