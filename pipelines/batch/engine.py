@@ -38,12 +38,18 @@ class SchedulerLostError(WorkerError):
 
 
 @contextlib.contextmanager
-def _connection() -> Iterator[None]:
+def connection() -> Iterator[None]:
     """What can't be reached of the cluster is its scheduler."""
+    from distributed.client import ClosedClientError
+
     try:
         yield
-    except OSError as error:
-        raise SchedulerLostError(f"the Dask scheduler went away ({error})") from error
+    except (OSError, ClosedClientError) as error:
+        raise _lost(error) from error
+
+
+def _lost(error: Exception) -> SchedulerLostError:
+    return SchedulerLostError(f"the Dask scheduler went away ({error})")
 
 
 @dataclass(eq=False)
@@ -152,7 +158,7 @@ class Engine:
         self.lost_worker = False
         if client.status != "running":
             raise SchedulerLostError("the Dask scheduler went away")
-        with _connection():
+        with connection():
             replace_lost(client)
             capacity = slots(client)
         self.workers, self.gpus = capacity[""], max(capacity[GPU], min(self.gpus, 1))
@@ -178,7 +184,7 @@ class Engine:
                 continue
             work.attempts += 1
             name = f"{work.label}-{secrets.token_hex(6)}"
-            with _connection():
+            with connection():
                 future = client.submit(
                     work.call, work.task, key=name, pure=False, resources={GPU: 1} if tag else None
                 )
@@ -225,6 +231,9 @@ class Engine:
             # Its worker died before it had answered. What it made is there: asked again, it is
             # soon done.
             self._again(work)
+        except OSError as error:  # a timeout is one, too
+            self._again(work)
+            raise _lost(error) from error
         else:
             self.lacking = 0
             self.done(work, result)

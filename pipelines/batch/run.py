@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.batch.cluster import default_workers, local_cluster, remote_cluster
 from pipelines.batch.course import TOPIC, Course, Existing, Progress
-from pipelines.batch.engine import SchedulerLostError, last_words
+from pipelines.batch.engine import SchedulerLostError, connection, last_words
 from pipelines.batch.jobs import read_jobs
 from pipelines.batch.tile import SceneTask, made_by, make_scene
 from pipelines.batch.worklist import job_maps, plan_job
@@ -178,7 +178,8 @@ def _run(course: Course, config: Config) -> None:
         try:
             with _cluster(config, course.store) as client:
                 silent_since = None
-                client.subscribe_topic(TOPIC, course.heard)
+                with connection():
+                    client.subscribe_topic(TOPIC, course.heard)
                 course.engine.run(client)
                 return
         except (SchedulerLostError, MissingError) as error:

@@ -774,8 +774,9 @@ def break_extract(bench: Bench, rnd: random.Random, out: Path, trial: Trial) -> 
 class Cluster:
     """A ``dask scheduler`` and its workers, as someone would start them by hand."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, **variables: str) -> None:
         self._bench, self.mark = bench, secrets.token_hex(8)
+        self._variables = variables
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -785,10 +786,12 @@ class Cluster:
         self._log = (bench.folder / f"{self.mark}.cluster").open("ab")
         self.start_scheduler()
         self.start_workers()
+        self._await_scheduler()
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        env = environment(self._bench, self.mark, self._tmp) | self._variables
         return subprocess.Popen(
-            [DASK, *arguments], env=environment(self._bench, self.mark, self._tmp),
+            [DASK, *arguments], env=env,
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
 
@@ -796,6 +799,14 @@ class Cluster:
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"
         )
+
+    def _await_scheduler(self) -> None:
+        """A machine may need longer to import Dask than a command would wait."""
+        until = time.monotonic() + ENOUGH_S
+        while time.monotonic() < until:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            time.sleep(0.1)
 
     def start_workers(self) -> None:
         count = ("--nworkers", "2", "--nthreads", "1", "--no-dashboard")

@@ -3,20 +3,24 @@
 Real commands, real signals: see `faultloop`, which tries more of it by hand.
 """
 
+import contextlib
 import os
 import random
 import shutil
 import signal
+import socket
+import socketserver
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import faultloop
 import pytest
-from faultloop import Bench, Trial
+from faultloop import Bench, Cluster, Trial
 
-from pipelines.batch.cluster import local_cluster
-from pipelines.batch.engine import Engine, Work
+from pipelines.batch.cluster import local_cluster, remote_cluster
+from pipelines.batch.engine import Engine, SchedulerLostError, Work
 from rfplatform.errors import MissingError
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.store import Store
@@ -117,6 +121,61 @@ def test_a_worker_that_dies_before_its_answer_is_taken_costs_nothing(client):
         engine.add(Work(key, key, tell_pid, seconds))
     engine.run(client)
     assert set(done) == {"a", "b"}
+
+
+class Exchange(socketserver.ThreadingTCPServer):
+    """Lines to a scheduler, of which the one breaks on which an answer is asked a second time."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.address, self._port = f"tcp://127.0.0.1:{self.server_address[1]}", port
+        self._asked = 0
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request, _) -> None:
+        with request, socket.create_connection(("127.0.0.1", self._port)) as there:
+            back = threading.Thread(target=self._pump, args=(there, request))
+            back.start()
+            self._pump(request, there)
+            back.join()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                self._asked += b"\xa2op\xa6gather" in part
+                if self._asked == 2:
+                    break
+                target.sendall(part)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_line_that_breaks_as_an_answer_is_awaited_loses_the_scheduler_and_no_work(bench):
+    cluster = Cluster(bench, PYTHONPATH=str(Path(__file__).parent))
+    done: list[str] = []
+    engine = Engine(
+        0,
+        lambda work, _: done.append(work.key),
+        lambda work, words: pytest.fail(f"{work.key}: {words}"),
+        lambda: None,
+    )
+    for key in "ab":
+        engine.add(Work(key, key, live, 0.2))
+    try:
+        with Exchange(cluster.port) as exchange, remote_cluster(exchange.address) as client:
+            client.wait_for_workers(2, timeout=60)
+            with pytest.raises(SchedulerLostError, match=r"went away \(in .*gather"):
+                engine.run(client)
+            exchange.shutdown()
+    finally:
+        cluster.close()
+    assert len(done) == 1
+    assert [(work.key, work.attempts) for work in engine.waiting] == [
+        (key, 0) for key in "ab" if key not in done
+    ]
 
 
 def test_what_every_task_lacks_stops_the_batch_and_blames_none(client):
