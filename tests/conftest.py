@@ -1,7 +1,9 @@
 """What every test shares."""
 
+import gc
 import os
 
+import pytest
 from hypothesis import settings
 
 # The same examples everywhere: a suite that gates a change may not fail by luck. No deadline,
@@ -9,3 +11,14 @@ from hypothesis import settings
 settings.register_profile("gate", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _heap_set_aside() -> None:
+    """Leave what stands in memory out of garbage collections.
+
+    A run has a million objects, most of them of libraries, and Streamlit looks through all of them
+    after each rerun of a page.
+    """
+    gc.collect()
+    gc.freeze()
