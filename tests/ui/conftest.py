@@ -36,7 +36,12 @@ def visit(chromium, dashboard) -> Iterator[Callable[..., View]]:
     views: list[View] = []
 
     def opened(url: str, **options: Any) -> View:
-        context = chromium.new_context(viewport={"width": 1400, "height": 950}, **options)
+        context = chromium.new_context(
+            viewport={"width": 1400, "height": 950},
+            reduced_motion="reduce",
+            device_scale_factor=0.5,
+            **options,
+        )
         context.set_default_timeout(PATIENCE_MS)
         watch = Watch(context, dashboard.address)
         views.append(View(context.new_page(), watch))
