@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import fresnel
 
 from rfplatform.antennas import antenna, sector_gain_dbi
 from rfplatform.radiomap import Grid, Sector
@@ -79,6 +78,8 @@ def knife_edge_gain(
     Eqs. 26 and 30, with the Fresnel integrals themselves). It knows neither the wedge's angle nor
     polarization, which matter little while the direction changes by less than about 15 degrees.
     """
+    from scipy.special import fresnel
+
     x, y = _points(grid, points_per_cell)
     run_in, run_out = edge_y_m - sector.y_m, y - edge_y_m
     # Height of the edge over the line from antenna to receiver, in the plane across the edge.

@@ -12,7 +12,7 @@ import numpy as np
 import pystac
 import pytest
 
-from pipelines.batch import failures
+from pipelines.batch import cluster, failures
 from pipelines.batch.jobs import read_jobs
 from pipelines.batch.run import Config, main, plan
 from pipelines.batch.status import latest_status
@@ -351,7 +351,7 @@ def scheduler(tmp_path):
     ]
     yield address
     for process in processes:
-        process.terminate()
+        process.kill()
     for process in processes:
         process.wait(timeout=30)
 
@@ -382,7 +382,8 @@ def test_tracing_goes_to_the_workers_tagged_with_a_gpu(scheduler, tmp_path, home
     assert len(used["tr38901-umi"]) == 2
 
 
-def test_nobody_at_the_schedulers_address(tmp_path, home):  # noqa: ARG001
+def test_nobody_at_the_schedulers_address(tmp_path, home, monkeypatch):  # noqa: ARG001
+    monkeypatch.setattr(cluster, "CONNECT_S", 1.0)
     jobs = write_jobs(tmp_path, CLOSED)
     config = Config(jobs, str(tmp_path / "out"), scheduler=f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(MissingError, match="no Dask scheduler answers"):
