@@ -23,7 +23,7 @@ ui: llvm ## Open the dashboard: http://localhost:8501 (ARGS="--port 8600")
 test: llvm browser ## Lint and run the whole test suite, two files at a time (ARGS="-k name" for a part of it)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS) || status=1; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) || status=1; \
 	exit $$status
 
 slow: env build/transformers/.made ## Evaluate a true, tiny language model, served by Transformers (needs 1 GB)

@@ -16,6 +16,8 @@ from ui.pages import PAGES
 
 SITES = example_sites("helsinki")
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def expect(chromium):  # noqa: ARG001  (without it, there is nothing to expect)

@@ -33,6 +33,8 @@ SITES = (
 )
 TRACED = "rt,helsinki,raytraced,800,200,64,8,1e5,0\n"
 
+pytestmark = pytest.mark.long
+
 
 def write_jobs(folder, *rows, head=HEAD, name="jobs.csv"):
     path = folder / name

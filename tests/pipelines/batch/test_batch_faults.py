@@ -25,6 +25,8 @@ from rfplatform.errors import MissingError
 from rfplatform.registry.artifact import Artifact, File
 from rfplatform.registry.store import Store
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
