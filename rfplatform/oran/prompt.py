@@ -57,7 +57,7 @@ def passages_prompt(question: str, chunks: Sequence[Chunk]) -> tuple[str, str]:
     """
     secret = secrets.token_hex(8)
     passages = "\n\n".join(
-        _passage(number, chunk, secret) for number, chunk in enumerate(chunks, 1)
+        marked(number, _shown(chunk), secret) for number, chunk in enumerate(chunks, 1)
     )
     return (
         _SYSTEM.format(secret=secret, not_there=NOT_THERE),
@@ -65,11 +65,12 @@ def passages_prompt(question: str, chunks: Sequence[Chunk]) -> tuple[str, str]:
     )
 
 
-def _passage(number: int, chunk: Chunk, secret: str) -> str:
+def marked(number: int, text: str, secret: str) -> str:
+    """A passage between marks that nothing in it can end."""
+    return f"<<<PASSAGE {number} {secret}>>>\n{neutral(text)}\n<<<END {number} {secret}>>>"
+
+
+def _shown(chunk: Chunk) -> str:
     """A chunk with where it comes from, which is a stranger's text as well."""
     source = ", ".join(part for part in (chunk.document, chunk.version, chunk.heading) if part)
-    return (
-        f"<<<PASSAGE {number} {secret}>>>\n"
-        f"({' '.join(neutral(source).split())})\n{neutral(chunk.text)}\n"
-        f"<<<END {number} {secret}>>>"
-    )
+    return f"({' '.join(source.split())})\n{chunk.text}"
