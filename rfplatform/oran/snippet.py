@@ -13,6 +13,9 @@ WIDTH = 240
 """Letters of a snippet."""
 
 _WORD = re.compile(r"\S+")
+_ROW = re.compile(r"[ \t]*\|(.*)\|[ \t]*")
+_RULE = re.compile(r"[\s:|-]+")
+_BAR = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def snippet(text: str, wanted: Sequence[str], width: int = WIDTH) -> Snippet:
     width : int
         Most letters, but for the "…" and a longer word.
     """
-    words = _WORD.findall(printable(text))
+    words = _WORD.findall("\n".join(map(_without_bars, printable(text).split("\n"))))
     tokens = list(token_lists([*wanted, *words]))
     looked_for = frozenset(token for found in tokens[: len(wanted)] for token in found)
     held = [frozenset(found) & looked_for for found in tokens[len(wanted) :]]
@@ -56,6 +59,17 @@ def snippet(text: str, wanted: Sequence[str], width: int = WIDTH) -> Snippet:
             marks.append((begin, begin + len(bare)))
         shown += f"{word} "
     return Snippet(shown.rstrip() + (" …" if last < len(words) else ""), tuple(marks))
+
+
+def _without_bars(line: str) -> str:
+    """A row of a table as "cell · cell;", and nothing of the rule under its head."""
+    row = _ROW.fullmatch(line)
+    if row is None:
+        return line
+    if _RULE.fullmatch(line):
+        return ""
+    cells = (cell.strip().replace("\\|", "|") for cell in _BAR.split(row[1]))
+    return " · ".join(cell for cell in cells if cell) + ";"
 
 
 def _densest(words: Sequence[str], held: Sequence[frozenset[str]], width: int) -> tuple[int, int]:

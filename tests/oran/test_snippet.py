@@ -42,6 +42,13 @@ def test_a_text_without_the_words_is_shown_from_its_beginning():
     assert found.marks == ()
 
 
+def test_a_table_is_shown_as_its_cells():
+    text = "Ports:\n\n| Use | Value |\n| :-- | ---: |\n| E2 \\| A1 | 36422 |\n| O1 | |\n\n|x| is 2."
+    found = snippet(text, ["E2 value"])
+    assert found.text == "Ports: Use · Value; E2 | A1 · 36422; O1; |x| is 2."
+    assert [found.text[a:b] for a, b in found.marks] == ["Value", "E2"]
+
+
 def test_no_escape_reaches_a_terminal():
     assert snippet("\x1b[31mhandover\x1b[0m", ["handover"]).text == "handover"
 
