@@ -771,15 +771,20 @@ def break_extract(bench: Bench, rnd: random.Random, out: Path, trial: Trial) -> 
 # Of schedulers
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
+
+
 class Cluster:
     """A ``dask scheduler`` and its workers, as someone would start them by hand."""
 
     def __init__(self, bench: Bench, **variables: str) -> None:
         self._bench, self.mark = bench, secrets.token_hex(8)
         self._variables = variables
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"tcp://127.0.0.1:{self.port}"
         self._tmp = bench.folder / f"tmp-{self.mark}"
         self._tmp.mkdir()

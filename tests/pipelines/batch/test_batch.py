@@ -1,6 +1,5 @@
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pystac
 import pytest
+from faultloop import free_port
 
 from pipelines.batch import cluster, failures
 from pipelines.batch.jobs import read_jobs
@@ -64,15 +64,11 @@ def home(tmp_path_factory):
         os.environ["RFPLATFORM_HOME"] = before
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory, home):  # noqa: ARG001
     """A Dask scheduler with two workers, of which one has a GPU by its tag."""
+    from distributed import Client
+
     address = f"tcp://127.0.0.1:{free_port()}"
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1"]
@@ -89,11 +85,16 @@ def scheduler(tmp_path_factory, home):  # noqa: ARG001
             [*worker, "--name", "gpu", "--resources", "GPU=1", "--no-dashboard"], **quiet
         ),
     ]
-    yield address
-    for process in processes:
-        process.kill()
-    for process in processes:
-        process.wait(timeout=30)
+    try:
+        # A busy machine may need longer to start them than a batch would wait.
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -365,8 +366,7 @@ def test_a_key_knows_what_decides_a_map_and_nothing_else(tmp_path):
 def test_tracing_goes_to_the_workers_tagged_with_a_gpu(scheduler, tmp_path, home):  # noqa: ARG001
     from distributed import Client
 
-    with Client(scheduler, timeout=60) as client:
-        client.wait_for_workers(2, timeout=60)
+    with Client(scheduler) as client:
         names = {
             w["pid"] if "pid" in w else w["name"]: w["name"]
             for w in client.scheduler_info(n_workers=-1)["workers"].values()
